@@ -1,0 +1,226 @@
+"""The graph: immutable, interned nodes. Equal nodes are the same object, so sharing costs nothing."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina.core import dtypes
+from lamina.core.shapes import Shape, size
+
+if TYPE_CHECKING:
+    from lamina.ir.primitives import Primitive
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Static shape and dtype of a value."""
+
+    shape: Shape
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+class Literal:
+    """An array as an attribute: compared by dtype, shape and bytes, never changed."""
+
+    __slots__ = ("_hash", "array")
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = np.array(array, order="C")
+        self.array.flags.writeable = False
+        self._hash = hash((self.array.dtype.name, self.array.shape, self.array.tobytes()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Literal)
+            and self._hash == other._hash
+            and self.array.dtype == other.array.dtype
+            and self.array.shape == other.array.shape
+            and self.array.tobytes() == other.array.tobytes()
+        )
+
+    def __repr__(self) -> str:
+        return f"Literal({self.array!r})"
+
+
+class Node:
+    """One application of a primitive. Made only by `make`, which returns the same object for equal parts."""
+
+    __slots__ = ("__weakref__", "attributes", "inputs", "outputs", "primitive", "serial", "types")
+
+    primitive: Primitive
+    inputs: tuple[Value, ...]
+    attributes: Mapping[str, Any]
+    types: tuple[TensorType, ...]
+    outputs: tuple[Value, ...]
+    serial: int
+
+    def __repr__(self) -> str:
+        return f"<{self.primitive.name} {', '.join(map(str, self.types))}>"
+
+
+class Value:
+    """One output of a node."""
+
+    __slots__ = ("__weakref__", "index", "node")
+
+    def __init__(self, node: Node, index: int) -> None:
+        self.node = node
+        self.index = index
+
+    @property
+    def type(self) -> TensorType:
+        return self.node.types[self.index]
+
+    @property
+    def shape(self) -> Shape:
+        return self.node.types[self.index].shape
+
+    @property
+    def dtype(self) -> str:
+        return self.node.types[self.index].dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return size(self.shape)
+
+    @property
+    def primitive(self) -> Primitive:
+        return self.node.primitive
+
+    @property
+    def constant(self) -> np.ndarray[Any, Any] | None:
+        """The array, when this value is a constant."""
+        literal = self.node.attributes.get("value") if self.node.primitive.name == "constant" else None
+        return None if literal is None else literal.array
+
+    def __repr__(self) -> str:
+        return f"<{self.node.primitive.name} {self.type}>"
+
+
+_lock = threading.Lock()
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_serials = itertools.count()
+
+
+def make(
+    primitive: Primitive, inputs: Sequence[Value], attributes: Mapping[str, Any], types: tuple[TensorType, ...]
+) -> Node:
+    """The node with these parts; an equal one that is still alive is returned instead of a new one.
+
+    The caller (`bind`) has checked the inputs and attributes and inferred the types.
+    """
+    key = (primitive.name, tuple((id(value.node), value.index) for value in inputs), tuple(sorted(attributes.items())))
+    with _lock:
+        found = _interned.get(key)
+        if found is not None:
+            return found
+        node = Node.__new__(Node)
+        node.primitive = primitive
+        node.inputs = tuple(inputs)
+        node.attributes = dict(attributes)
+        node.types = types
+        node.serial = next(_serials)
+        # The outputs refer back to the node; the cycle is left to the garbage collector.
+        node.outputs = tuple(Value(node, index) for index in range(len(types)))
+        _interned[key] = node
+        return node
+
+
+def reset_after_fork() -> None:
+    """A forked child must not inherit a lock that another thread held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A pure function: `inputs` (nodes of the primitive `input`) to `outputs`."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+    def nodes(self) -> list[Node]:
+        """Every node that the outputs need, inputs before users; the order depends on the graph alone."""
+        return topological(self.outputs)
+
+    def substitute(self, replacement: Mapping[Value, Value]) -> Graph:
+        """The graph with some values replaced (users rebuilt)."""
+        rebuilt = rebuild(self.outputs, lambda node, inputs: None, replacement)
+        return Graph(self.inputs, rebuilt)
+
+
+def topological(outputs: Iterable[Value]) -> list[Node]:
+    """Nodes reachable from `outputs`, each after its inputs, by depth-first walk without recursion."""
+    order: list[Node] = []
+    done: set[Node] = set()
+    for output in outputs:
+        if output.node in done:
+            continue
+        stack: list[tuple[Node, Iterator[Value]]] = [(output.node, iter(output.node.inputs))]
+        entered = {output.node}
+        while stack:
+            node, rest = stack[-1]
+            for value in rest:
+                if value.node not in done and value.node not in entered:
+                    entered.add(value.node)
+                    stack.append((value.node, iter(value.node.inputs)))
+                    break
+            else:
+                stack.pop()
+                done.add(node)
+                order.append(node)
+    return order
+
+
+def rebuild(
+    outputs: Iterable[Value],
+    rule: Callable[[Node, tuple[Value, ...]], Sequence[Value] | None],
+    replacement: Mapping[Value, Value] | None = None,
+) -> tuple[Value, ...]:
+    """Walk from inputs to outputs, letting `rule(node, new_inputs)` give the node's new outputs.
+
+    A rule that returns None keeps the node, with its new inputs. This is the one walk that every pass uses.
+    """
+    outputs = tuple(outputs)
+    new: dict[Value, Value] = dict(replacement or {})
+    for node in topological(outputs):
+        inputs = tuple(new.get(value, value) for value in node.inputs)
+        results = rule(node, inputs)
+        if results is None:
+            if inputs == node.inputs:
+                results = node.outputs
+            else:
+                results = make(node.primitive, inputs, node.attributes, node.types).outputs
+        for old, value in zip(node.outputs, results):
+            new.setdefault(old, value)
+    return tuple(new[output] for output in outputs)
+
+
+def users(nodes: Iterable[Node]) -> dict[Value, list[Node]]:
+    """For each value, the nodes that read it, in order."""
+    readers: dict[Value, list[Node]] = {}
+    for node in nodes:
+        for value in dict.fromkeys(node.inputs):
+            readers.setdefault(value, []).append(node)
+    return readers
+
+
+def constant_type(array: np.ndarray[Any, Any]) -> TensorType:
+    return TensorType(tuple(array.shape), dtypes.of_numpy(array.dtype))
