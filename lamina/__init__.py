@@ -1,0 +1,52 @@
+"""Lamina: neural networks whose `compile` really compiles. The public names are those of Keras 3.
+
+    import lamina as keras
+
+Submodules load when they are first used, so importing Lamina costs little more than importing NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = frozenset(
+    "activations backends callbacks config constraints core datasets grad initializers interp ir layers losses "
+    "metrics models ops optimizers passes random regularizers report saving training tree utils variables".split()
+)
+
+# Public name -> the module that has it.
+_NAMES = {
+    "Function": "lamina.models",
+    "Initializer": "lamina.initializers",
+    "Input": "lamina.layers",
+    "InputSpec": "lamina.layers",
+    "KerasTensor": "lamina.ir.symbolic",
+    "Layer": "lamina.layers",
+    "Loss": "lamina.losses",
+    "Metric": "lamina.metrics",
+    "Model": "lamina.models",
+    "Optimizer": "lamina.optimizers",
+    "Regularizer": "lamina.regularizers",
+    "Sequential": "lamina.models",
+    "Variable": "lamina.variables",
+    "function": "lamina.function",
+    "gradients": "lamina.function",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"lamina.{name}")
+    else:
+        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})
