@@ -117,6 +117,10 @@ class Executable(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """Ask a `run_steps` that is under way in another thread to stop after its current step."""
+        ...
+
 
 class Backend(Protocol):
     """A way to run programs."""
