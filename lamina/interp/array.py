@@ -29,9 +29,9 @@ class Array(np.ndarray):
 
     - `.numpy()` gives the same memory as a plain ndarray, and `float()` works on any one-element array.
     - Taking one element gives an Array without axes instead of a NumPy scalar.
-    - Arithmetic and ordering operators are those of `lamina.ops`: the same dtype rule as in compiled code (NumPy
-      would widen `int32 * 0.5` to float64), no warnings, and `x += 1` makes a new array, so that a layer
-      written with `+=` never changes the caller's data.
+    - Arithmetic and ordering operators are those of `lamina.ops`: the same dtype rule as in compiled code
+      (NumPy would widen `int32 * 0.5` to float64), no warnings, and `x += 1` makes a new array, so that a
+      layer written with `+=` never changes the caller's data.
     """
 
     __slots__ = ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lamina.ir.graph import Graph, Node, TensorType, Value, constant_type
 from lamina.ir.primitives import MOVES, Primitive
 
 Plain = np.ndarray[Any, Any]
+Signature = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
 
 _HALVES = (dtypes.to_numpy("float16"), dtypes.to_numpy("bfloat16"))
 _EXACT_IN_HALF = {primitive for primitive in RULES if primitive.has(MOVES)} | {
@@ -26,6 +27,13 @@ _EXACT_IN_HALF = {primitive for primitive in RULES if primitive.has(MOVES)} | {
 }
 
 
+class Plan(NamedTuple):
+    """How to call a rule: which NumPy dtypes come out, and whether half-precision operands are widened."""
+
+    results: tuple[np.dtype[Any], ...]
+    widen: bool
+
+
 def evaluate(
     primitive: Primitive, arrays: Sequence[Plain], attributes: Mapping[str, Any]
 ) -> tuple[Array, ...]:
@@ -34,38 +42,34 @@ def evaluate(
     Results of primitives that only move elements may share memory with their operand.
     """
     signature = tuple([(array.shape, array.dtype) for array in arrays])
-    types = _infer(primitive, signature, tuple(attributes.items()))
-    return tuple([result.view(Array) for result in compute(primitive, arrays, attributes, types)])
+    plan = _checked_plan(primitive, signature, tuple(attributes.items()))
+    return tuple([result.view(Array) for result in _compute(primitive, arrays, attributes, plan)])
 
 
 @lru_cache(maxsize=4096)
-def _infer(
-    primitive: Primitive,
-    signature: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...],
-    attributes: tuple[tuple[str, Any], ...],
-) -> tuple[tuple[TensorType, np.dtype[Any]], ...]:
+def _checked_plan(
+    primitive: Primitive, signature: Signature, attributes: tuple[tuple[str, Any], ...]
+) -> Plan:
     operands = tuple(TensorType(shape, dtypes.of_numpy(dtype)) for shape, dtype in signature)
-    return _with_numpy(primitive.infer(operands, dict(attributes)))
+    return _plan(primitive, operands, primitive.infer(operands, dict(attributes)))
 
 
-def _with_numpy(types: tuple[TensorType, ...]) -> tuple[tuple[TensorType, np.dtype[Any]], ...]:
-    return tuple((entry, dtypes.to_numpy(entry.dtype)) for entry in types)
+def _plan(primitive: Primitive, operands: Iterable[TensorType], results: Iterable[TensorType]) -> Plan:
+    halves = any(operand.dtype in ("float16", "bfloat16") for operand in operands)
+    widen = halves and primitive not in _EXACT_IN_HALF
+    return Plan(tuple(dtypes.to_numpy(result.dtype) for result in results), widen)
 
 
-def compute(
-    primitive: Primitive,
-    arrays: Sequence[Plain],
-    attributes: Mapping[str, Any],
-    types: tuple[tuple[TensorType, np.dtype[Any]], ...],
+def _compute(
+    primitive: Primitive, arrays: Sequence[Plain], attributes: Mapping[str, Any], plan: Plan
 ) -> list[Plain]:
-    """The rule's results as plain arrays of the given types; half-precision operands are computed in float32."""
     with np.errstate(all="ignore"):
-        if primitive not in _EXACT_IN_HALF:
+        if plan.widen:
             arrays = [array.astype(np.float32) if array.dtype in _HALVES else array for array in arrays]
         results = RULES[primitive](*arrays, **attributes)
-        if len(types) == 1:
-            results = (results,)
-        return [np.asarray(result, dtype) for result, (_, dtype) in zip(results, types)]
+        if len(plan.results) == 1:
+            return [np.asarray(results, plan.results[0])]
+        return [np.asarray(result, dtype) for result, dtype in zip(results, plan.results)]
 
 
 def walk(graph: Graph, arrays: Sequence[Any]) -> Iterator[tuple[Node, list[Plain]]]:
@@ -82,7 +86,8 @@ def walk(graph: Graph, arrays: Sequence[Any]) -> Iterator[tuple[Node, list[Plain
             outputs = [known[value] for value in node.outputs]
         else:
             operands = [known[value] for value in node.inputs]
-            outputs = compute(node.primitive, operands, node.attributes, _with_numpy(node.types))
+            plan = _plan(node.primitive, [value.type for value in node.inputs], node.types)
+            outputs = _compute(node.primitive, operands, node.attributes, plan)
         known.update(zip(node.outputs, outputs))
         for value in dict.fromkeys((*node.inputs, *node.outputs)):
             if last_use.get(value, -1) <= position:

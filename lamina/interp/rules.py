@@ -27,7 +27,7 @@ Rule = Callable[..., Any]
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow and with full relative accuracy on the left."""
     small = np.exp(-np.abs(x))
-    return np.where(np.signbit(x), small, 1) / (1 + small)
+    return np.asarray(np.where(np.signbit(x), small, 1) / (1 + small))
 
 
 def _erf(x: Array) -> Array:
@@ -35,7 +35,7 @@ def _erf(x: Array) -> Array:
 
 
 def _cast(x: Array, *, dtype: str) -> Array:
-    """Floats to integers truncate; what does not fit becomes the nearest integer that does, and NaN becomes 0."""
+    """Floats to integers truncate; what does not fit becomes the nearest integer that fits, NaN becomes 0."""
     if not dtypes.is_integer(dtype) or not dtypes.is_float(dtypes.of_numpy(x.dtype)):
         return x.astype(dtypes.to_numpy(dtype))
     if x.dtype not in (np.float32, np.float64):
@@ -51,9 +51,9 @@ def _cast(x: Array, *, dtype: str) -> Array:
 
 
 def _power(x: Array, y: Array) -> Array:
-    """x ** y. Integers wrap around; to a negative power they give 1 / x**-y truncated: 0 unless x is 1 or -1."""
+    """x ** y. Integers wrap around; a negative power is 1 / x**-y truncated: 0 unless x is 1 or -1."""
     if x.dtype.kind != "i":
-        return np.power(x, y)
+        return np.asarray(np.power(x, y))
     positive = np.power(x, np.maximum(y, 0))
     reciprocal = np.where(x == 1, 1, np.where(x == -1, 1 - 2 * (y & 1), 0))
     return np.where(y < 0, reciprocal, positive)
@@ -94,9 +94,7 @@ def _pad(
 
 def _iota(*, shape: tuple[int, ...], axis: int, dtype: str) -> Array:
     line = np.arange(shape[axis]).astype(dtypes.to_numpy(dtype))
-    return np.broadcast_to(
-        line.reshape([-1 if position == axis else 1 for position in range(len(shape))]), shape
-    )
+    return _broadcast(line, shape=shape, axes=(axis,))
 
 
 # --- contract --------------------------------------------------------------------------------------
@@ -117,7 +115,8 @@ def _dot(
     shared = math.prod(x.shape[axis] for axis in contract[0])
     left = x.transpose(*batch[0], *free_x, *contract[0]).reshape(*batch_shape, math.prod(shape_x), shared)
     right = y.transpose(*batch[1], *contract[1], *free_y).reshape(*batch_shape, shared, math.prod(shape_y))
-    return np.matmul(left, right).reshape(*batch_shape, *shape_x, *shape_y)
+    product: Array = np.matmul(left, right)
+    return product.reshape(*batch_shape, *shape_x, *shape_y)
 
 
 # --- gather and scatter ----------------------------------------------------------------------------
@@ -136,7 +135,8 @@ def _scatter_add(x: Array, indices: Array, updates: Array, *, axis: int) -> Arra
     inside = (indices.ravel() >= 0) & (indices.ravel() < extent)
     rows = indices.ravel()[inside].astype(np.intp)
     result = np.array(x).reshape(before, extent, after)
-    np.add.at(result, (slice(None), rows), updates.reshape(before, indices.size, after)[:, inside])
+    where: Any = (slice(None), rows)
+    np.add.at(result, where, updates.reshape(before, indices.size, after)[:, inside])
     return result.reshape(x.shape)
 
 
@@ -144,7 +144,7 @@ def _scatter_add(x: Array, indices: Array, updates: Array, *, axis: int) -> Arra
 
 
 def _sort(x: Array, *, axis: int, descending: bool) -> tuple[Array, Array]:
-    """Stable in both directions: descending sorts by a key in reverse order (-x, or the complement of integers)."""
+    """Stable both ways: descending sorts by a key in reverse order, -x or the complement of integers."""
     key = x if not descending else -x if x.dtype.kind == "f" else ~x
     order = np.argsort(key, axis, kind="stable")
     return np.take_along_axis(x, order, axis), order

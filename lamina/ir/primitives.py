@@ -255,13 +255,19 @@ def _dot(
 
 
 def _gather(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+    if x.shape[axis : axis + 1] == (0,) and size(indices.shape):
+        raise ShapeError(f"gather: axis {axis} of {x} has no elements to take.")
+    return _indexed(x, indices, axis)
+
+
+def _indexed(x: TensorType, indices: TensorType, axis: int) -> TensorType:
     _check_axes(x, (axis,))
     _require((indices,), is_integer, "integer indices")
     return TensorType(x.shape[:axis] + indices.shape + x.shape[axis + 1 :], x.dtype)
 
 
 def _scatter_add(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
-    if _gather(x, indices, axis=axis) != updates:
+    if _indexed(x, indices, axis) != updates:
         raise ShapeError(f"scatter_add: updates {updates} do not fit {x} indexed by {indices} along axis {axis}.")
     return _number(x)
 
