@@ -34,7 +34,7 @@ class Array(np.ndarray):
       layer written with `+=` never changes the caller's data.
     """
 
-    __slots__ = ()
+    __slots__ = ("_keras_mask",)  # set by masking layers and losses, as on traced tensors
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """This array as a plain ndarray, sharing its memory."""
