@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from lamina.core.errors import LaminaError, ShapeError
@@ -150,8 +151,20 @@ _serials = itertools.count()
 
 def current() -> Trace | None:
     """The innermost trace of this thread, or None when code runs eagerly."""
-    stack: list[Trace] = getattr(_local, "stack", [])
+    stack: list[Trace | None] = getattr(_local, "stack", [])
     return stack[-1] if stack else None
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Code inside runs eagerly, even while a program is traced: for making variables on the way."""
+    if not hasattr(_local, "stack"):
+        _local.stack = []
+    _local.stack.append(None)
+    try:
+        yield
+    finally:
+        _local.stack.pop()
 
 
 class Trace:
