@@ -20,7 +20,7 @@ from lamina.grad.reverse import gradients as reverse_gradients
 from lamina.interp.array import Array
 from lamina.ir.bind import as_value
 from lamina.ir.graph import TensorType, Value
-from lamina.ir.text import structure_key
+from lamina.ir.structure import structure_key
 from lamina.ir.trace import State, Tensor, Trace, current
 from lamina.passes import pipeline
 
