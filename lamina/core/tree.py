@@ -20,17 +20,19 @@ def _keys(node: Mapping[Any, Any]) -> list[Any]:
         return list(node)
 
 
-def _children(node: Any) -> Iterable[Any]:
+def children(node: Any) -> Iterable[Any]:
+    """The parts of a branch, one level down."""
     return (node[key] for key in _keys(node)) if isinstance(node, Mapping) else node
 
 
-def _rebuild(node: Any, children: list[Any]) -> Any:
+def rebuild(node: Any, parts: list[Any]) -> Any:
+    """A branch like `node` with other parts."""
     if isinstance(node, Mapping):
-        by_key = dict(zip(_keys(node), children))
+        by_key = dict(zip(_keys(node), parts))
         return type(node)((key, by_key[key]) for key in node)  # type: ignore[call-arg]
     if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return type(node)(*children)
-    return type(node)(children)
+        return type(node)(*parts)
+    return type(node)(parts)
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -38,7 +40,7 @@ def leaves(tree: Any) -> Iterator[Any]:
     if not is_branch(tree):
         yield tree
         return
-    for child in _children(tree):
+    for child in children(tree):
         yield from leaves(child)
 
 
@@ -53,8 +55,8 @@ def map_structure(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         return function(tree, *others)
     for other in others:
         assert_same_structure(tree, other, deep=False)
-    columns = [list(_children(tree)), *(list(_children(other)) for other in others)]
-    return _rebuild(tree, [map_structure(function, *row) for row in zip(*columns)])
+    columns = [list(children(tree)), *(list(children(other)) for other in others)]
+    return rebuild(tree, [map_structure(function, *row) for row in zip(*columns)])
 
 
 def pack_like(tree: Any, flat: Iterable[Any]) -> Any:
@@ -66,12 +68,14 @@ def pack_like(tree: Any, flat: Iterable[Any]) -> Any:
     return packed
 
 
-def map_with_path(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()) -> Any:
+def map_with_path(
+    function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()
+) -> Any:
     """Like `map_structure`, with the path of keys and positions to each leaf."""
     if not is_branch(tree):
         return function(path, tree)
     keys = _keys(tree) if isinstance(tree, Mapping) else range(len(tree))
-    return _rebuild(tree, [map_with_path(function, tree[key], (*path, key)) for key in keys])
+    return rebuild(tree, [map_with_path(function, tree[key], (*path, key)) for key in keys])
 
 
 def assert_same_structure(first: Any, second: Any, deep: bool = True) -> None:
@@ -85,7 +89,7 @@ def assert_same_structure(first: Any, second: Any, deep: bool = True) -> None:
     if isinstance(first, Mapping) and set(first) != set(second):
         raise ValueError(f"Structures differ: keys {_keys(first)} against {_keys(second)}.")
     if deep:
-        for one, other in zip(_children(first), _children(second)):
+        for one, other in zip(children(first), children(second)):
             assert_same_structure(one, other)
 
 
