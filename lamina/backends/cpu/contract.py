@@ -1,0 +1,35 @@
+"""The matrix product, as shape-specialised kernels whose results stay in registers for what follows.
+
+    C[b, i, j] = sum over k of A[b, i, k] * B[b, k, j]
+
+    spec = ContractSpec(m, n, k, batch, a_strides, b_strides, c_strides, dtype)
+    plan = plan_contract(spec, target)                      # tiles, packing, tasks, scratch, and why
+    emit_contract(module, plan, "dot_3", extra_parameters=[("ptr", "bias"), ("ptr", "out")], epilogue=epilogue)
+
+emits one function
+
+    void dot_3(ptr a, ptr b, ptr c, <extra parameters>, ptr scratch, i64 begin, i64 end)
+
+that does the tasks begin .. end-1 of `plan.tasks`. Tasks own disjoint parts of C and come from the shape alone;
+the sum over k is never split between tasks, so every partition into ranges gives the same bits. `scratch` is
+private to the caller's thread: `plan.scratch_bytes` bytes, 64-byte aligned, contents don't matter.
+
+Strides count elements, in the order (batch, row, column) of each matrix: a_strides = (batch, i, k),
+b_strides = (batch, k, j), c_strides = (batch, i, j). Any strides are right; a zero stride broadcasts.
+
+The epilogue is called once for each vector of finished sums, at the place where it is in a register:
+
+    def epilogue(builder: Builder, value: Register, place: Place) -> None:
+        bias = place.load(builder, builder.arguments[3], (0, 0, 1), "float")
+        total = builder.op("fadd", value, bias)
+        place.store(builder, total, builder.arguments[4], c_strides)
+
+`place.lanes` elements lie next to each other along j, starting at (place.batch, place.row, place.column), all of
+them i64 registers; `place.mask` is None, or a constant mask at the right edge. `place.load`, `place.store` and
+`place.pointer` address any operand by its strides over (batch, i, j), zero where it is broadcast, with the
+offset arithmetic shared between the places of a tile. Without an epilogue the sums are stored to `c`; with one,
+`c` is not touched (pass null if you like), and K = 0 gives zeros through the epilogue.
+A narrow C (N of a few columns) calls the epilogue with few lanes, one row at a time.
+"""
+
+from __future__ import annotations
