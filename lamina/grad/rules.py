@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import pi, prod, sqrt
 
-import numpy as np
-
 from lamina.core import dtypes
 from lamina.core.shapes import remove, row_major_strides
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full, iota_value
+from lamina.ir.constants import is_constant, splat
 from lamina.ir.graph import Value
 from lamina.ir.primitives import Primitive
 
@@ -82,23 +81,6 @@ row(p.cast, lambda g, y, x, *, dtype: p.cast(g, dtype=x.dtype))
 
 
 # --- binary ----------------------------------------------------------------------------------------
-def splat(value: Value) -> float | None:
-    """The number that a constant value repeats everywhere, or None."""
-    while value.primitive is p.broadcast or value.primitive is p.reshape:
-        value = value.node.inputs[0]
-    array = value.constant
-    if array is None or array.size == 0:
-        return None
-    first = array.reshape(-1)[0]
-    return float(first) if array.size == 1 or bool(np.all(array == first)) else None
-
-
-def is_constant(value: Value) -> bool:
-    while value.primitive is p.broadcast or value.primitive is p.reshape:
-        value = value.node.inputs[0]
-    return value.constant is not None
-
-
 def power_base(g: Value, y: Value, x: Value, exponent: Value) -> Value:
     """n x^(n-1), which is 0 for n = 0 whatever x is."""
     n = splat(exponent)
@@ -124,15 +106,15 @@ def power_exponent(g: Value, y: Value, x: Value, exponent: Value) -> Value:
 def wins(beats: Primitive, of_first: bool) -> Rule:
     """Rule of maximum and minimum: all to the winner, half each at a tie.
 
-    At a tie with a constant nothing flows: relu(x) = maximum(x, 0) has derivative 0 at 0.
+    At a tie with a constant nothing flows: relu(x) = maximum(x, 0) has derivative 0 at 0. There the result
+    is compared instead of the operand, so that nobody needs to remember the operand.
     """
 
     def rule(g: Value, y: Value, first: Value, second: Value) -> Value:
         ours, theirs = (first, second) if of_first else (second, first)
-        lost = like(g, 0)
-        if not is_constant(theirs):
-            lost = keep(p.equal(ours, theirs), scale(g, 0.5))
-        return p.select(beats(ours, theirs), g, lost)
+        if is_constant(theirs):
+            return keep(beats(y, theirs), g)
+        return p.select(beats(ours, theirs), g, keep(p.equal(ours, theirs), scale(g, 0.5)))
 
     return rule
 
