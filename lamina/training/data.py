@@ -1,0 +1,334 @@
+"""Data adapters: where the batches of `fit`, `evaluate` and `predict` come from.
+
+An adapter is asked for work: arrays, and an index matrix with one row per batch. In-memory arrays give many
+batches at once; anything that yields batches gives them one by one. A new kind of source is one class here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina.core import dtypes, tree
+from lamina.core.errors import DataError
+from lamina.ir.graph import TensorType
+from lamina.training.arrays import Leaf
+
+Index = np.ndarray[Any, np.dtype[np.int64]]
+Arrays = list[np.ndarray[Any, Any]]
+
+DEFAULT_BATCH_SIZE = 32
+# Below this many rows a permutation costs less than handing it to another thread.
+_ROWS_WORTH_A_THREAD = 20_000
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """`(x,)`, `(x, y)` or `(x, y, sample_weight)` as three things, None for what is absent.
+
+    Anything but a tuple or list is all `x`. DataError for a tuple of more than three.
+    """
+    if not isinstance(data, (tuple, list)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise DataError(
+            f"A batch is a tuple of {len(data)} things.",
+            expected="x, (x,), (x, y) or (x, y, sample_weight)",
+            fix="several inputs go into one list or dict: ([x1, x2], y).",
+        )
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """The opposite of `unpack_x_y_sample_weight`."""
+    if y is None:
+        return (x,) if isinstance(x, (tuple, list)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+class BatchType:
+    """What a program for one batch is compiled for: how (x, y, sample_weight) nest, and each array's type."""
+
+    def __init__(self, structure: Any, types: tuple[TensorType, ...]) -> None:
+        self.structure = structure
+        self.types = types
+        self.key = (_token(structure), types)
+
+    def pack(self, tensors: Any) -> tuple[Any, Any, Any]:
+        """The (x, y, sample_weight) made of these tensors, one per type."""
+        filled = tree.map_structure(lambda place: None if place is None else tensors[place], self.structure)
+        return filled[0], filled[1], filled[2]
+
+
+def _token(structure: Any) -> Any:
+    if isinstance(structure, Mapping):
+        return (dict, tuple((key, _token(structure[key])) for key in structure))
+    if isinstance(structure, (list, tuple)):
+        return (type(structure), tuple(map(_token, structure)))
+    return structure
+
+
+class DataSet:
+    """Arrays that belong together: (x, y, sample_weight) with the same number of rows in each leaf.
+
+    Raises DataError when there is nothing, or when the numbers of rows differ.
+    """
+
+    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        self.data = (x, y, sample_weight)
+        self.leaves: list[Leaf] = [leaf for leaf in tree.leaves(self.data) if leaf is not None]
+        self.arrays: Arrays = [leaf.array for leaf in self.leaves]
+        lengths = {len(leaf.array) for leaf in self.leaves}
+        if not self.leaves or not len(self.leaves[0].array):
+            raise DataError(f"There is no data: {self.leaves[0].name if self.leaves else 'x'} has no rows.")
+        if len(lengths) > 1:
+            raise DataError(
+                "The arrays have different numbers of rows.",
+                expected="one row per sample in each of them",
+                got=", ".join(f"{leaf.name}: {len(leaf.array)}" for leaf in self.leaves[:8]),
+            )
+        self.rows = lengths.pop()
+        self._types: dict[int, BatchType] = {}
+
+    @cached_property
+    def structure(self) -> Any:
+        places = iter(range(len(self.leaves)))
+        return tree.map_structure(lambda leaf: None if leaf is None else next(places), self.data)
+
+    def batch_type(self, rows: int) -> BatchType:
+        """The type of a batch of that many rows."""
+        if rows not in self._types:
+            types = tuple(
+                TensorType((rows, *array.shape[1:]), dtypes.of_numpy(array.dtype)) for array in self.arrays
+            )
+            self._types[rows] = BatchType(self.structure, types)
+        return self._types[rows]
+
+    def slice(self, start: int, stop: int) -> DataSet:
+        """These rows, as views."""
+        cut = tree.map_structure(lambda leaf: None if leaf is None else leaf.slice(start, stop), self.data)
+        return DataSet(*cut)
+
+    def split(self, fraction: float) -> tuple[DataSet, DataSet]:
+        """The first rows, and the last `fraction` of them, as Keras' `validation_split` does."""
+        at = int(np.floor(self.rows * (1.0 - fraction)))
+        if at in (0, self.rows):
+            raise DataError(
+                f"validation_split={fraction} of {self.rows} rows leaves one part empty.",
+                fix="give more data, another fraction, or validation_data.",
+            )
+        return self.slice(0, at), self.slice(at, self.rows)
+
+
+class Work(NamedTuple):
+    """Steps to run: step s takes row `index[s]` of each array."""
+
+    batch_type: BatchType
+    arrays: Arrays
+    index: Index
+
+
+class DataAdapter:
+    """The contract of a source of batches: `steps` an epoch (None if unknown), `begin_epoch`, then `take`."""
+
+    steps: int | None
+
+    def batch_types(self) -> list[BatchType]:
+        """The types of batch that are known to come, so that their programs can be prepared; at least one."""
+        raise NotImplementedError
+
+    def sample(self) -> DataSet:
+        """At least one row of data, for building the model and looking at the targets."""
+        raise NotImplementedError
+
+    def begin_epoch(self) -> None:
+        """The next epoch starts."""
+        raise NotImplementedError
+
+    def take(self, steps: int) -> Work | None:
+        """Up to `steps` batches of one type; None when the epoch is over."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """No more epochs come."""
+
+
+class ArrayAdapter(DataAdapter):
+    """In-memory arrays, in order or shuffled.
+
+    steps: batches per epoch instead of all of them; with `repeat` the next epoch goes on where this one ends,
+    otherwise each epoch starts at the first row.
+    permutation: (pass number, rows, batch size) -> order of the rows; None keeps their order.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        permutation: Callable[[int, int, int], Index] | None = None,
+        repeat: bool = True,
+    ) -> None:
+        self.data = data
+        self.batch_size = batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE)
+        self.batch_size = min(self.batch_size, data.rows)
+        batches = -(-data.rows // self.batch_size)
+        self.steps = batches if steps is None else steps if repeat else min(steps, batches)
+        self._repeat = repeat
+        self._order = _Order(data.rows, self.batch_size, permutation)
+        self._position = data.rows
+        self._left = 0
+
+    def batch_types(self) -> list[BatchType]:
+        sizes = dict.fromkeys((self.batch_size, self.data.rows % self.batch_size or self.batch_size))
+        return [self.data.batch_type(size) for size in sizes]
+
+    def sample(self) -> DataSet:
+        return self.data
+
+    def begin_epoch(self) -> None:
+        assert self.steps is not None
+        self._left = self.steps
+        if not self._repeat:
+            self._position = self.data.rows
+
+    def take(self, steps: int) -> Work | None:
+        if not self._left:
+            return None
+        if self._position >= self.data.rows:
+            self._order.advance()
+            self._position = 0
+        whole = (self.data.rows - self._position) // self.batch_size
+        count = min(steps, self._left, whole) if whole else 1
+        rows = self.batch_size if whole else self.data.rows - self._position
+        index = self._order.current[self._position : self._position + count * rows].reshape(count, rows)
+        self._position += count * rows
+        self._left -= count
+        return Work(self.data.batch_type(rows), self.data.arrays, index)
+
+    def close(self) -> None:
+        self._order.close()
+
+
+class _Order:
+    """The order of the rows in each pass over the data; the next one is made while this one is in use."""
+
+    def __init__(
+        self, rows: int, batch_size: int, permutation: Callable[[int, int, int], Index] | None
+    ) -> None:
+        self.current: Index = np.arange(rows, dtype=np.int64)
+        self._permutation = permutation
+        self._arguments = rows, batch_size
+        self._pass = 0
+        self._next: Future[Index] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def advance(self) -> None:
+        if self._permutation is None:
+            return
+        if self._next is not None:
+            self.current = self._next.result()
+        else:
+            self.current = self._permutation(self._pass, *self._arguments)
+        self._pass += 1
+        if self._arguments[0] >= _ROWS_WORTH_A_THREAD:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "lamina-shuffle")
+            self._next = self._thread.submit(self._permutation, self._pass, *self._arguments)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def permutation_of(seed: int, shuffle: bool | str) -> Callable[[int, int, int], Index] | None:
+    """Shuffling that depends on the seed and the number of the pass alone.
+
+    shuffle: True for all rows, "batch" for the rows within each batch, False (giving None) for none.
+    """
+    if not shuffle:
+        return None
+
+    def permutation(number: int, rows: int, batch_size: int) -> Index:
+        random = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), number]))
+        if shuffle != "batch":
+            return random.permutation(rows)
+        whole = rows - rows % batch_size
+        order = np.arange(rows, dtype=np.int64)
+        order[:whole] = random.permuted(order[:whole].reshape(-1, batch_size), axis=1).reshape(-1)
+        order[whole:] = random.permutation(order[whole:])
+        return order
+
+    return permutation
+
+
+class IterableAdapter(DataAdapter):
+    """Anything that yields batches: a generator, a list-like of batches, a data loader.
+
+    convert: turns what the source yields into a DataSet. steps: batches per epoch, None for all there are.
+    """
+
+    def __init__(
+        self, source: Iterable[Any], convert: Callable[[Any], DataSet], steps: int | None = None
+    ) -> None:
+        self.steps = steps
+        if steps is None and hasattr(source, "__len__"):
+            self.steps = len(source)  # type: ignore[arg-type]
+        self._limit = steps
+        self._source = source
+        self._convert = convert
+        self._iterator: Iterator[Any] = iter(source)
+        self._once = self._iterator is source
+        self._first: DataSet | None = self._next_batch()
+        if self._first is None:
+            raise DataError("The data yields no batch at all.")
+        self._fresh = True
+        self._seen = 0
+
+    def _next_batch(self) -> DataSet | None:
+        for batch in self._iterator:
+            return self._convert(batch)
+        return None
+
+    def batch_types(self) -> list[BatchType]:
+        return [self.sample().batch_type(self.sample().rows)]
+
+    def sample(self) -> DataSet:
+        if self._first is None:
+            self._first = self._next_batch()
+        if self._first is None:
+            raise DataError(
+                "The generator is exhausted: a generator can be run through only once.",
+                fix="give steps_per_epoch, a list of batches, or an object whose __iter__ starts anew.",
+            )
+        return self._first
+
+    def begin_epoch(self) -> None:
+        self._seen = 0
+        if not self._fresh and self._limit is None and not self._once:
+            self._iterator = iter(self._source)
+            self._first = None
+        self._fresh = False
+        self.sample()
+
+    def take(self, steps: int) -> Work | None:
+        if self._limit is not None and self._seen == self._limit:
+            return None
+        batch, self._first = self._first or self._next_batch(), None
+        if batch is None and self._limit is not None and not self._once:
+            self._iterator = iter(self._source)
+            batch = self._next_batch()
+        if batch is None:
+            if self._limit is not None:
+                warnings.warn(
+                    f"The data ended after {self._seen} batches of an epoch of {self._limit}.", stacklevel=2
+                )
+            return None
+        self._seen += 1
+        index = np.arange(batch.rows, dtype=np.int64).reshape(1, -1)
+        return Work(batch.batch_type(batch.rows), batch.arrays, index)
