@@ -116,7 +116,7 @@ def _dot(
     left = x.transpose(*batch[0], *free_x, *contract[0]).reshape(*batch_shape, math.prod(shape_x), shared)
     right = y.transpose(*batch[1], *contract[1], *free_y).reshape(*batch_shape, shared, math.prod(shape_y))
     product: Array = np.matmul(left, right)
-    return product.reshape(*batch_shape, *shape_x, *shape_y)
+    return product.reshape((*batch_shape, *shape_x, *shape_y))
 
 
 # --- gather and scatter ----------------------------------------------------------------------------
