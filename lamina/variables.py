@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -252,6 +253,24 @@ class Variable(SymbolicOperators):
         self._array = _aligned_copy(state["_array"])
 
 
+@contextmanager
+def substituted(variables: Sequence[Variable], values: Sequence[Any]) -> Iterator[None]:
+    """Give the variables other values inside the block; they have their own again after it.
+
+    Turns code that assigns into a pure function; works eagerly and in a trace.
+    """
+    if len(variables) != len(values):
+        raise ArgumentError(f"{len(variables)} variables need as many values, got {len(values)}.")
+    own = [variable.value for variable in variables]
+    try:
+        for variable, value in zip(variables, values):
+            variable.assign(value)
+        yield
+    finally:
+        for variable, value in zip(variables, own):
+            variable.assign(value)
+
+
 def _aligned_copy(initial: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A row-major copy whose first element lies on a multiple of ALIGNMENT."""
     memory = np.empty(initial.nbytes + ALIGNMENT, np.uint8)
@@ -291,4 +310,4 @@ def _callable_or_none(attribute: str, value: Any) -> Any:
     return value
 
 
-__all__ = ["ALIGNMENT", "Variable", "name_scope"]
+__all__ = ["ALIGNMENT", "Variable", "name_scope", "substituted"]

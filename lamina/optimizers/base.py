@@ -1,0 +1,494 @@
+"""What an optimizer is: state beside the weights, and one rule that turns a gradient into an update."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from lamina import initializers, ops
+from lamina.core.errors import ArgumentError, StateError, unknown_name
+from lamina.core.naming import auto_name, name_scope
+from lamina.core.serialization import Registry, deserialize_object, serialize_object
+from lamina.ir.trace import Tensor
+from lamina.optimizers.gradients import check_clipping, clip_by_global_norm, clip_by_norm, matched
+from lamina.optimizers.schedules import LearningRateSchedule
+from lamina.variables import Variable, substituted
+
+REGISTRY = Registry("optimizer")
+
+
+class Options(TypedDict, total=False):
+    """What every optimizer takes beside its own hyperparameters; see `Optimizer`."""
+
+    weight_decay: float | None
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
+
+
+class Optimizer:
+    """Base class of optimizers. A subclass makes its slots in `build` and writes its rule in `update_step`.
+
+    learning_rate: a number, a LearningRateSchedule, or a callable without arguments.
+    weight_decay: before each update, weights shrink by `weight_decay * learning_rate` of themselves.
+    clipnorm: the largest norm of the gradient of one variable. global_clipnorm: the largest norm of all
+      gradients together. clipvalue: the largest absolute value of an element. At most one of the three.
+    use_ema: keep averages of the weights, `ema_momentum * average + (1 - ema_momentum) * weight`; they take
+      their place every `ema_overwrite_frequency` updates, or (None) only in `finalize_variable_values`.
+    loss_scale_factor: what the loss was multiplied by; gradients are divided by it.
+    gradient_accumulation_steps: update at every n-th call only, with the mean gradient of n calls.
+    name: of the optimizer, the first part of its variables' paths.
+
+    The same code runs eagerly and inside a trace.
+
+    >>> class GradientDescent(Optimizer):
+    ...     def update_step(self, gradient, variable, learning_rate):
+    ...         variable.assign(variable - learning_rate * gradient)
+    """
+
+    _variables: list[Variable]
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        vars(self)["_variables"] = []
+        kind = type(self).__name__
+        if unknown:
+            raise unknown_name(
+                f"argument of {kind}", next(iter(unknown)), [*Options.__annotations__, "learning_rate"]
+            )
+        check_clipping(kind, clipnorm, clipvalue, global_clipnorm)
+        if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
+            raise ArgumentError(
+                f"gradient_accumulation_steps must be at least 2, or None, got {gradient_accumulation_steps}."
+            )
+        if use_ema and not 0 <= ema_momentum <= 1:
+            raise ArgumentError(f"ema_momentum must lie between 0 and 1, got {ema_momentum}.")
+        if use_ema and ema_overwrite_frequency is not None and ema_overwrite_frequency < 1:
+            raise ArgumentError(
+                f"ema_overwrite_frequency must be positive or None, got {ema_overwrite_frequency}."
+            )
+        self.name = auto_name(kind) if name is None else name
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.built = False
+        self._trainable_variables: list[Variable] = []
+        self._positions: dict[Variable, int] = {}
+        self._averages: list[Any] = []
+        self._accumulated_gradients: list[Variable] = []
+        self._undecayed_variables: set[Variable] = set()
+        self._undecayed_names: str | None = None
+        with name_scope(self.name, caller=self):
+            self._iterations = Variable(0, dtype="int", trainable=False, name="iteration")
+            self._learning_rate = self._checked_learning_rate(learning_rate)
+            if not callable(self._learning_rate):
+                self._learning_rate = Variable(
+                    self._learning_rate, dtype="float", trainable=False, name="learning_rate"
+                )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_variables" not in vars(self):
+            raise StateError(
+                f"{type(self).__name__}.__init__ sets '{name}' too early.",
+                fix="call super().__init__(learning_rate=...) first.",
+            )
+        if isinstance(value, Variable):
+            self._track_variable(value)
+        super().__setattr__(name, value)
+
+    # --- state -------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state: the count of iterations, the learning rate (unless a schedule gives it), the slots."""
+        return list(self._variables)
+
+    @property
+    def iterations(self) -> Any:
+        """The number of updates made so far."""
+        if self.gradient_accumulation_steps:
+            return ops.floor_divide(self._iterations, self.gradient_accumulation_steps)
+        return self._iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the next update: the Variable that holds it, or what the schedule says."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return self._learning_rate(self._iterations)
+        return self._learning_rate() if callable(self._learning_rate) else self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        learning_rate = self._checked_learning_rate(learning_rate)
+        if callable(learning_rate):
+            self._variables = [
+                variable for variable in self._variables if variable is not self._learning_rate
+            ]
+            self._learning_rate = learning_rate
+        elif isinstance(self._learning_rate, Variable):
+            self._learning_rate.assign(learning_rate)
+        else:
+            raise StateError(
+                f"The learning rate of {self.name} follows a schedule; it cannot be set to a number.",
+                fix="make the optimizer with a number as learning_rate, or set another schedule.",
+            )
+
+    def _checked_learning_rate(self, learning_rate: Any) -> Any:
+        """A schedule or callable as it is; a number only if it can be a learning rate."""
+        if isinstance(learning_rate, Mapping):
+            learning_rate = deserialize_object(learning_rate)
+        if callable(learning_rate) or isinstance(learning_rate, Tensor):
+            return learning_rate
+        if isinstance(learning_rate, (bool, str)) or not hasattr(learning_rate, "__float__"):
+            raise ArgumentError(
+                f"The learning rate of {type(self).__name__} must be a number, a schedule or a callable.",
+                got=repr(learning_rate),
+            )
+        number = float(learning_rate)
+        if not 0 <= number < math.inf:
+            raise ArgumentError(
+                f"The learning rate of {type(self).__name__} cannot be {number:g}.",
+                expected="a number that is not negative, such as 0.001",
+            )
+        return number
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Make the slots for these variables. Subclasses call `super().build(variables)` first."""
+        variables = list(variables)
+        self._trainable_variables = variables
+        self._positions = {variable: position for position, variable in enumerate(variables)}
+        if self.use_ema:
+            self._averages = self.add_optimizer_variables(variables, "average")
+        if self.gradient_accumulation_steps:
+            self._accumulated_gradients = [
+                self.add_variable_from_reference(variable, "gradient_accumulator") for variable in variables
+            ]
+        self.built = True
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str | None = "none",
+        name: str | None = None,
+    ) -> Variable:
+        """A new state variable of the optimizer."""
+        with name_scope(self.name, caller=self):
+            variable = Variable(
+                initializers.get(initializer),
+                shape,
+                dtype,
+                trainable=False,
+                aggregation=aggregation,
+                name=name,
+            )
+        self._track_variable(variable)
+        return variable
+
+    def add_variable_from_reference(
+        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> Variable:
+        """A slot: a state variable with the shape and dtype of a weight, named after it."""
+        return self.add_variable(
+            reference_variable.shape,
+            initializer,
+            reference_variable.dtype,
+            name=f"{reference_variable.path.replace('/', '_')}_{name or 'var'}",
+        )
+
+    def add_optimizer_variables(
+        self, trainable_variables: Iterable[Variable], name: str | Sequence[str], initializer: Any = "zeros"
+    ) -> Any:
+        """A slot for each variable; for several names, a tuple of lists of slots.
+
+        A variable with `overwrite_with_gradient` needs none: None stands for it.
+        """
+        names = [name] if isinstance(name, str) else list(name)
+        several = isinstance(initializer, (list, tuple))
+        starts = list(initializer) if several else [initializer] * len(names)
+        if len(starts) != len(names):
+            raise ArgumentError(f"{len(names)} names of slots need as many initializers, got {len(starts)}.")
+        slots: tuple[list[Variable | None], ...] = tuple([] for _ in names)
+        for variable in trainable_variables:
+            for column, slot_name, start in zip(slots, names, starts):
+                wanted = not variable.overwrite_with_gradient
+                column.append(
+                    self.add_variable_from_reference(variable, slot_name, start) if wanted else None
+                )
+        return slots[0] if isinstance(name, str) else slots
+
+    def _track_variable(self, variable: Variable) -> None:
+        if not any(known is variable for known in self._variables):
+            self._variables.append(variable)
+
+    def _get_variable_index(self, variable: Variable) -> int:
+        """The position of a weight among those the optimizer was built with."""
+        return self._positions[variable]
+
+    # --- updating ----------------------------------------------------------------------------------
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Update one variable, and its slots, with its gradient."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define update_step(self, gradient, variable, learning_rate)."
+        )
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
+        """Update each variable with its gradient; returns the count of calls."""
+        pairs = list(grads_and_vars)
+        self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+        return self._iterations
+
+    def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
+        """Update the variables (all that the optimizer was built with, if None) with their gradients.
+
+        Builds the optimizer at the first call. A gradient of None leaves its variable alone, with a warning.
+        Raises StateError for variables it was not built with, ShapeError for gradients that do not fit.
+        """
+        gradients = list(grads)
+        if not gradients:
+            return
+        variables = self._variables_to_update(gradients, trainable_variables)
+        gradients, variables = matched(gradients, variables)
+        gradients, variables = self._without_overwritten(gradients, variables)
+        if gradients:
+            if self.loss_scale_factor is not None:
+                gradients = [gradient / self.loss_scale_factor for gradient in gradients]
+            if self.gradient_accumulation_steps:
+                self._accumulate_and_update(gradients, variables)
+            else:
+                self._update(gradients, variables)
+            if self.use_ema:
+                self._update_averages()
+            for variable in variables:
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable))
+        self._iterations.assign_add(1)
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Iterable[Any], trainable_variables: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """`apply` as a pure function: from old values to (new weights, new values of `variables`)."""
+        if not self.built:
+            raise StateError(
+                f"{self.name} is not built yet.", fix="call optimizer.build(trainable_variables) first."
+            )
+        states = [*self._trainable_variables, *self._variables]
+        with substituted(states, [*trainable_variables, *optimizer_variables]):
+            self.apply(grads)
+            values = [state.value for state in states]
+        count = len(self._trainable_variables)
+        return values[:count], values[count:]
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss to differentiate: times `loss_scale_factor`."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
+        """The end of training: with `use_ema`, the averages become the weights."""
+        if self.use_ema:
+            for variable in var_list:
+                average = self._averages[self._get_variable_index(variable)]
+                if average is not None:
+                    variable.assign(average)
+
+    def _variables_to_update(
+        self, gradients: list[Any], trainable_variables: Iterable[Variable] | None
+    ) -> list[Variable]:
+        if trainable_variables is None and not self.built:
+            raise StateError(
+                f"{self.name} is not built yet, so it must be told which variables the gradients belong to.",
+                fix="call optimizer.apply(gradients, variables), or optimizer.build(variables) first.",
+            )
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        if not self.built:
+            with name_scope(self.name, caller=self):
+                self.build(variables)
+            self.built = True
+        if len(gradients) != len(variables):
+            raise ArgumentError(f"{len(gradients)} gradients do not fit {len(variables)} variables.")
+        for variable in variables:
+            if variable not in self._positions:
+                raise StateError(
+                    f"{self.name} does not know the variable '{variable.path}'.",
+                    expected="the variables that the optimizer was built with",
+                    fix="make a new optimizer for a new set of variables.",
+                )
+        return variables
+
+    def _without_overwritten(
+        self, gradients: list[Any], variables: list[Variable]
+    ) -> tuple[list[Any], list[Variable]]:
+        """The pairs left after variables with `overwrite_with_gradient` have taken theirs as their value."""
+        if not any(variable.overwrite_with_gradient for variable in variables):
+            return gradients, variables
+        kept = []
+        for gradient, variable in zip(gradients, variables):
+            if not variable.overwrite_with_gradient:
+                kept.append((gradient, variable))
+            elif self.gradient_accumulation_steps:
+                accumulated = self._accumulated_gradients[self._get_variable_index(variable)]
+                largest = ops.maximum(gradient, accumulated)
+                variable.assign(ops.where(self._is_update_step(), largest, variable))
+                accumulated.assign(ops.where(self._is_update_step(), ops.zeros_like(largest), largest))
+            else:
+                variable.assign(gradient)
+        return [gradient for gradient, _ in kept], [variable for _, variable in kept]
+
+    def _update(self, gradients: list[Any], variables: list[Variable]) -> None:
+        gradients = self._clip_gradients(gradients)
+        learning_rate = self.learning_rate
+        if self.weight_decay is not None:
+            self._apply_weight_decay(variables, learning_rate)
+        for gradient, variable in zip(gradients, variables):
+            self.update_step(gradient, variable, learning_rate)
+
+    def _accumulate_and_update(self, gradients: list[Any], variables: list[Variable]) -> None:
+        """Every n-th call updates with the mean gradient; the others only add to the sums.
+
+        Both ways are computed, and the state of one of them is selected, so that the step is one program.
+        """
+        sums = [self._accumulated_gradients[self._get_variable_index(variable)] for variable in variables]
+        totals = [gradient + total for gradient, total in zip(gradients, sums)]
+        kept = {self._iterations, *self._accumulated_gradients, *self._averages}
+        states = [*variables, *(state for state in self._variables if state not in kept)]
+        before = [state.value for state in states]
+        self._update([total / self.gradient_accumulation_steps for total in totals], variables)
+        now = self._is_update_step()
+        for state, old in zip(states, before):
+            state.assign(ops.where(now, state, old))
+        for accumulated, total in zip(sums, totals):
+            accumulated.assign(ops.where(now, ops.zeros_like(total), total))
+
+    def _is_update_step(self) -> Any:
+        return ops.equal(ops.mod(self._iterations + 1, self.gradient_accumulation_steps), 0)
+
+    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
+        if self.clipnorm:
+            return [clip_by_norm(gradient, self.clipnorm) for gradient in gradients]
+        if self.global_clipnorm:
+            return clip_by_global_norm(gradients, self.global_clipnorm)
+        if self.clipvalue:
+            return [ops.clip(gradient, -self.clipvalue, self.clipvalue) for gradient in gradients]
+        return gradients
+
+    # --- weight decay and averages -----------------------------------------------------------------
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave out these variables, and those whose names match one of `var_names` (regular expressions)."""
+        self._undecayed_variables = set(var_list or ())
+        self._undecayed_names = "|".join(sorted(set(var_names or ()))) or None
+
+    def _use_weight_decay(self, variable: Variable) -> bool:
+        if variable in self._undecayed_variables:
+            return False
+        return self._undecayed_names is None or re.search(self._undecayed_names, variable.name) is None
+
+    def _apply_weight_decay(self, variables: list[Variable], learning_rate: Any) -> None:
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                rate = ops.cast(learning_rate, variable.dtype)
+                variable.assign(variable - variable * self.weight_decay * rate)
+
+    def _update_averages(self) -> None:
+        started = ops.not_equal(self.iterations, 0)
+        for variable, average in zip(self._trainable_variables, self._averages):
+            if average is not None:
+                momentum = ops.cast(started, variable.dtype) * self.ema_momentum
+                average.assign(momentum * average + (1 - momentum) * variable)
+        if self.ema_overwrite_frequency:
+            now = ops.equal(ops.mod(self.iterations + 1, self.ema_overwrite_frequency), 0)
+            for variable, average in zip(self._trainable_variables, self._averages):
+                if average is not None:
+                    variable.assign(ops.where(now, average, variable))
+
+    # --- saving ------------------------------------------------------------------------------------
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Give `variables` these values, in order."""
+        if len(weights) != len(self._variables):
+            raise ArgumentError(
+                f"{self.name} has {len(self._variables)} variables, got {len(weights)} values.",
+                fix="build the optimizer first: optimizer.build(model.trainable_variables).",
+            )
+        for variable, weight in zip(self._variables, weights):
+            variable.assign(weight)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Put the state into `store`, a dict of arrays, under "0", "1", ..."""
+        for position, variable in enumerate(self._variables):
+            store[str(position)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the state from `store`; a different number of variables is left alone, with a warning."""
+        if len(store.keys()) != len(self._variables):
+            warnings.warn(
+                f"The state of optimizer {self.name} was not loaded: "
+                f"it has {len(self._variables)} variables, the saved one {len(store.keys())}.",
+                stacklevel=2,
+            )
+            return
+        for position, variable in enumerate(self._variables):
+            variable.assign(store[str(position)])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        fixed = isinstance(self._learning_rate, Variable)
+        return {
+            "name": self.name,
+            "learning_rate": float(self._learning_rate.array)
+            if fixed
+            else serialize_object(self._learning_rate),
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "global_clipnorm": self.global_clipnorm,
+            "clipvalue": self.clipvalue,
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            "loss_scale_factor": self.loss_scale_factor,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        config = dict(config)
+        if isinstance(config.get("learning_rate"), Mapping):
+            config["learning_rate"] = deserialize_object(config["learning_rate"], custom_objects)
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        rate = self._learning_rate
+        shown = f"{float(rate.array):g}" if isinstance(rate, Variable) else repr(rate)
+        return f"<{type(self).__name__} name={self.name}, learning_rate={shown}>"
