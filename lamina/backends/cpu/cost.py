@@ -1,0 +1,48 @@
+"""What a kernel costs: counted arithmetic and traffic, and a rough time from them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from lamina.backends.base import KernelReport
+from lamina.backends.cpu.fuse import KEPT
+from lamina.backends.cpu.nest import Gather, Load, Nest, Pieces, Statement
+from lamina.backends.cpu.target import Target
+from lamina.core.dtypes import itemsize
+from lamina.ir import primitives as p
+
+# Instructions per element that count as more than one operation.
+HEAVY = {
+    p.exp: 20, p.expm1: 25, p.log: 25, p.log1p: 28, p.sin: 30, p.cos: 30, p.tan: 40, p.tanh: 25, p.sigmoid: 25,
+    p.erf: 25, p.power: 60, p.divide: 4, p.sqrt: 6, p.rsqrt: 8, p.random_bits: 45, p.arctan2: 40,
+}  # fmt: skip
+
+
+def of_nest(nest: Nest) -> tuple[int, int]:
+    """(operations, bytes moved to and from memory), each element of an operand counted once."""
+    points = prod(axis.extent for axis in nest.axes)
+    kept = prod(axis.extent for axis in nest.axes if not axis.inner)
+    operations = moved = 0
+    for statement in nest.statements:
+        here = kept if statement.level == KEPT and not statement.reduces else points
+        operations += here * HEAVY.get(statement.operation, 1)
+        for operand in statement.operands:
+            if isinstance(operand, Statement):
+                continue
+            if isinstance(operand, Load):
+                touched = prod(
+                    axis.extent for axis, stride in zip(nest.axes, operand.place.strides) if stride != 0
+                )
+                moved += touched * itemsize(operand.dtype)
+            elif isinstance(operand, (Gather, Pieces)):
+                moved += points * itemsize(statement.value.dtype)
+    for store in nest.stores:
+        touched = prod(axis.extent for axis, stride in zip(nest.axes, store.place.strides) if stride != 0)
+        moved += touched * itemsize(store.value.dtype)
+    return operations, moved
+
+
+def nanoseconds(report: KernelReport, target: Target) -> float:
+    """A rough single-core time: the arithmetic at a few vectors a nanosecond, the traffic at cache speed."""
+    lanes = max(1, target.vector_bytes // 4)
+    return 20.0 + report.flops / (3.0 * lanes) + report.bytes / 30.0

@@ -1,0 +1,257 @@
+"""The plan of a program: which kernels run in which phase, what is written where, and when state changes.
+
+A step runs in phases with a barrier after each: first everything that outputs and guards need, then - if no guard was
+raised - the commit: kernels that update state in place, and last the copies of updates that could not be made in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lamina.backends.base import Program
+from lamina.backends.cpu.fuse import FULL, NEST, SOURCES, Fusion, Group, fuse, occupied, squeeze
+from lamina.backends.cpu.views import View
+from lamina.core import dtypes
+from lamina.ir import primitives as p
+from lamina.ir.graph import TensorType, Value
+from lamina.ir.trace import new_input
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value lives: ("state", position), ("input", position), ("output", position), ("constant", position)
+    or ("arena", byte offset)."""
+
+    kind: str
+    at: int
+
+
+@dataclass
+class Copy:
+    """What has no kernel of its own but must be copied: an output that is a view, an update that has to wait."""
+
+    source: Value
+    view: View
+    target: Value
+
+
+Work = Group | Copy
+
+
+@dataclass
+class Plan:
+    """Phases of work, and the memory of everything."""
+
+    program: Program
+    fusion: Fusion
+    phases: list[list[Work]] = field(default_factory=list)
+    commits: list[list[Work]] = field(default_factory=list)
+    targets: dict[Value, list[Value]] = field(default_factory=dict)
+    places: dict[Value, Place] = field(default_factory=dict)
+    constants: list[Value] = field(default_factory=list)
+    guards: set[Value] = field(default_factory=set)
+    arena_bytes: int = 0
+
+
+def make_plan(program: Program) -> Plan:
+    """Fuse the program and lay it out in time and memory."""
+    updates = [value for _, value in program.updates]
+    fusion = fuse([*program.outputs, *updates], program.guards)
+    plan = Plan(program, fusion)
+    plan.guards = {fusion.resolve(guard).root for guard in program.guards if dtypes.is_float(guard.dtype)}
+    stored = fusion.stored()
+    for value in stored:
+        plan.targets[value] = [value]
+    outputs = _place_outputs(plan, stored)
+    commit_groups, copies = _place_updates(plan, stored)
+    _arrange(plan, commit_groups, outputs, copies)
+    _allocate(plan)
+    return plan
+
+
+def _is_whole(view: View, value: Value) -> bool:
+    """Whether `value` is its root, element by element in the same order."""
+    if squeeze(value.shape) != squeeze(view.root.shape):
+        return view.offset == 0 and _same_order(view, value)
+    return occupied(view, value.shape) == tuple(range(len(squeeze(value.shape))))
+
+
+def _same_order(view: View, value: Value) -> bool:
+    """A reshape of the whole root: other axes, same order."""
+    expected = 1
+    for extent, stride in reversed(list(zip(value.shape, view.strides))):
+        if extent != 1 and stride != expected:
+            return False
+        expected *= extent
+    return expected == view.root.size
+
+
+def _slot(name: str, value: Value) -> Value:
+    """A fresh name for memory that is no value of the graph."""
+    return new_input(name, TensorType(value.shape, value.dtype))
+
+
+def _place_outputs(plan: Plan, stored: Iterable[Value]) -> list[Copy]:
+    """Outputs computed by a kernel are written where they are wanted; the rest is copied."""
+    copies = []
+    taken: set[Value] = set()
+    for position, value in enumerate(plan.program.outputs):
+        view = plan.fusion.resolve(value)
+        root = view.root
+        if root.primitive not in SOURCES and root not in taken and _is_whole(view, value):
+            taken.add(root)
+            plan.places[root] = Place("output", position)
+            continue
+        slot = _slot("output", value)
+        plan.places[slot] = Place("output", position)
+        copies.append(Copy(value, view, slot))
+    return copies
+
+
+def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], list[Copy]]:
+    """Find the kernels that may write state in place; the other updates are copied at the very end."""
+    fusion, program = plan.fusion, plan.program
+    wanted: dict[Value, list[int]] = {}
+    for position, value in program.updates:
+        wanted.setdefault(fusion.resolve(value).root, []).append(position)
+    read_by: dict[Value, set[Group]] = {}
+    for group in fusion.groups:
+        for root in fusion.reads(group):
+            read_by.setdefault(root, set()).add(group)
+    output_roots = {fusion.resolve(output).root for output in program.outputs}
+
+    def updates_only(group: Group) -> bool:
+        mine = [value for value in group.values if value in plan.targets]
+        return (
+            group.kind == NEST
+            and bool(mine)
+            and all(value in wanted and value not in output_roots and not read_by.get(value) for value in mine)
+            and not any(value in plan.guards for value in group.values)
+        )
+
+    commit_groups = [group for group in fusion.groups if updates_only(group)]
+    copies = []
+    for position, value in program.updates:
+        view, state = fusion.resolve(value), program.states[position]
+        root = view.root
+        group = fusion.home.get(root)
+        in_place = (
+            group is not None
+            and group in commit_groups
+            and len(wanted[root]) == 1
+            and _is_whole(view, value)
+            and not any(reader is not group for reader in read_by.get(state, ()) if reader in commit_groups)
+            and _reads_in_step(fusion, group, root, state)
+        )
+        if in_place:
+            plan.targets[root] = [state]
+            continue
+        if root.primitive is p.input and root is not state:
+            # State taken from an input or from other state: keep a copy before anything changes.
+            slot = _slot("kept", value)
+            copies.append(Copy(value, view, slot))
+            copies.append(Copy(slot, fusion.resolve(slot), state))
+            continue
+        copies.append(Copy(value, view, state))
+    return commit_groups, copies
+
+
+def _reads_in_step(fusion: Fusion, group: Group, root: Value, state: Value) -> bool:
+    """Whether `group` reads the old state only at the element that it then writes."""
+    for value in group.values:
+        for operand, view in fusion.operand_views(value):
+            if view.root is not state:
+                continue
+            aligned = occupied(view, operand.shape) == tuple(range(len(squeeze(operand.shape))))
+            same = squeeze(operand.shape) == squeeze(root.shape) and group.values[value] == group.values[root]
+            if not (aligned and same and not (group.inner and group.values[root] == FULL)):
+                return False
+    return True
+
+
+def _arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies: list[Copy]) -> None:
+    """Put every kernel into the earliest phase that its operands allow."""
+    fusion = plan.fusion
+    level: dict[Group, int] = {}
+
+    def depth(group: Group) -> int:
+        stack = [group]
+        while stack:
+            current = stack[-1]
+            missing = [earlier for earlier in current.after if earlier not in level]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            level[current] = 1 + max((level[earlier] for earlier in current.after), default=-1)
+        return level[group]
+
+    last = -1
+    ordinary: list[tuple[int, Work]] = []
+    for group in fusion.groups:
+        if group not in commit_groups:
+            ordinary.append((depth(group), group))
+            last = max(last, level[group])
+    early = [*outputs, *(copy for copy in copies if plan.program.states.count(copy.target) == 0)]
+    for copy in early:
+        home = fusion.home.get(copy.view.root)
+        ordinary.append((0 if home is None else depth(home) + 1, copy))
+    for position, work in ordinary:
+        while len(plan.phases) <= position:
+            plan.phases.append([])
+        plan.phases[position].append(work)
+    late = [copy for copy in copies if copy not in early]
+    plan.commits = [phase for phase in (list(commit_groups), late) if phase]
+
+
+def reads_of(plan: Plan, work: Work) -> Iterable[Value]:
+    return [work.view.root] if isinstance(work, Copy) else plan.fusion.reads(work)
+
+
+def writes_of(plan: Plan, work: Work) -> list[tuple[Value, Value]]:
+    """(value, memory) pairs that the work stores."""
+    if isinstance(work, Copy):
+        return [(work.source, work.target)]
+    return [(value, target) for value in work.values for target in plan.targets.get(value, ())]
+
+
+def _allocate(plan: Plan) -> None:
+    """Give every value an address; those whose lives don't overlap share the arena."""
+    program = plan.program
+    for position, value in enumerate(program.states):
+        plan.places[value] = Place("state", position)
+    for position, value in enumerate(program.inputs):
+        plan.places.setdefault(value, Place("input", position))
+    phases = [*plan.phases, *plan.commits]
+    born: dict[Value, int] = {}
+    dies: dict[Value, int] = {}
+    for time, phase in enumerate(phases):
+        for work in phase:
+            for _, memory in writes_of(plan, work):
+                born.setdefault(memory, time)
+                dies[memory] = max(dies.get(memory, 0), time)
+            for root in reads_of(plan, work):
+                dies[root] = max(dies.get(root, 0), time)
+                if root.primitive is p.constant and root not in plan.places:
+                    plan.places[root] = Place("constant", len(plan.constants))
+                    plan.constants.append(root)
+    wanted = [value for value in born if value not in plan.places]
+    wanted.sort(key=lambda value: -value.size * dtypes.itemsize(value.dtype))
+    laid: list[tuple[int, int, int, int]] = []  # offset, end, born, dies
+    for value in wanted:
+        size = max(1, value.size * dtypes.itemsize(value.dtype))
+        size = -(-size // ALIGNMENT) * ALIGNMENT
+        offset = 0
+        for start, end, first, final in sorted(laid):
+            alive_together = not (dies[value] < first or final < born[value])
+            if alive_together and offset < end and start < offset + size:
+                offset = end
+        laid.append((offset, offset + size, born[value], dies[value]))
+        plan.places[value] = Place("arena", offset)
+        plan.arena_bytes = max(plan.arena_bytes, offset + size)
+
+
+__all__ = ["Copy", "Plan", "Work", "make_plan", "reads_of", "writes_of"]

@@ -1,0 +1,158 @@
+"""A matrix product and what follows it, as one kernel: the epilogue works on the tile while it is in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lamina.backends.cpu import contract, points
+from lamina.backends.cpu.contract import ContractPlan, ContractSpec
+from lamina.backends.cpu.contract import Place as TilePlace
+from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
+from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
+from lamina.backends.cpu.lower import Kernel
+from lamina.backends.cpu.nest import Count, Describer, Leaf, Load, Number, Place, Statement, leaf_roots, tile_strides
+from lamina.backends.cpu.points import Point
+from lamina.backends.cpu.target import Target
+from lamina.backends.cpu.views import View
+from lamina.core.shapes import size
+from lamina.ir.graph import Node, Value
+
+
+def specify(fusion: Fusion, dot: Node) -> tuple[ContractSpec, View, View] | None:
+    """The product as matrices with strides, or None when an operand's axes cannot be walked as one matrix."""
+    left, right = dot.inputs
+    (contract_left, contract_right), (batch_left, batch_right) = dot.attributes["contract"], dot.attributes["batch"]
+    found: list[tuple[View, int, int, int]] = []
+    extents: list[tuple[int, int]] = []
+    for operand, shared, batch in ((left, contract_left, batch_left), (right, contract_right, batch_right)):
+        view = fusion.resolve(operand)
+        free = [axis for axis in range(operand.ndim) if axis not in shared + batch]
+        strides = []
+        for axes in (batch, free, shared):
+            stride = collapse([(operand.shape[axis], view.strides[axis]) for axis in axes])
+            if stride is None:
+                return None
+            strides.append(stride)
+        found.append((view, *strides))
+        extents.append((size([operand.shape[axis] for axis in free]), size([operand.shape[axis] for axis in shared])))
+    (left_view, left_batch, left_free, left_shared), (right_view, right_batch, right_free, right_shared) = found
+    rows, depth = extents[0]
+    columns = extents[1][0]
+    batch = size([left.shape[axis] for axis in batch_left])
+    spec = ContractSpec(
+        rows,
+        columns,
+        depth,
+        batch,
+        (left_batch, left_free, left_shared),
+        (right_batch, right_shared, right_free),
+        (rows * columns, columns, 1),
+        left.dtype,
+    )
+    return spec, left_view, right_view
+
+
+class TilePoint(Point):
+    """Points of a tile: a vector along its columns, at the place where a product was just finished."""
+
+    def __init__(
+        self, builder: Builder, place: TilePlace, group: Group, surroundings: Product, result: Register, dot: Value
+    ) -> None:
+        super().__init__(builder, {}, {}, place.lanes, place.valid, None, surroundings)
+        self.place = place
+        self.group = group
+        self.known[dot] = points.rounded(builder, result, dot.dtype)
+
+    def load(self, base: Register, place: Place, dtype: str) -> Register:
+        pointer = self.b.pointer(base, place.offset, ELEMENT[dtype])
+        strides = tile_strides(self.group, place)
+        return points.widened(self.b, self.place.load(self.b, pointer, strides, ELEMENT[dtype]), dtype)
+
+    def counter(self, place: Place) -> Register:
+        batch, row, column = tile_strides(self.group, place)
+        offset = self.b.add(self.b.multiply(self.place.batch, batch), self.b.multiply(self.place.row, row))
+        offset = self.b.add(offset, self.b.multiply(self.place.column, column))
+        offset = self.b.add(offset, place.offset)
+        first = self.b.splat(self.b.convert("trunc", offset, "i32"), self.lanes)
+        if self.lanes == 1 or column == 0:
+            return first
+        return self.b.op("add", first, lane_constants([lane * column for lane in range(self.lanes)], "i32"))
+
+    def count(self, place: Place, dtype: str) -> Register:
+        counted = self.counter(place)
+        target = ELEMENT[points.computed(dtype)]
+        if is_floating(target):
+            return points.rounded(self.b, self.b.convert("sitofp", counted, target), dtype)
+        if target == "i1":
+            return self.b.compare("icmp ne", counted, constant(0, "i32", self.lanes))
+        width = int(target[1:])
+        return counted if width == 32 else self.b.convert("trunc" if width < 32 else "sext", counted, target)
+
+    @property
+    def mask(self) -> Register | None:
+        return self.place.mask
+
+
+class Product:
+    """The kernel of one contract group being emitted."""
+
+    def __init__(self, pointers: dict[Value, Register], target: Target) -> None:
+        self.pointers = pointers
+        self.target = target
+
+
+def lower_product(
+    module: Module,
+    name: str,
+    group: Group,
+    describer: Describer,
+    stored: Iterable[tuple[Value, Value]],
+    guards: set[Value],
+    target: Target,
+) -> tuple[Kernel, ContractPlan]:
+    """Emit the kernel of a contract group."""
+    assert group.head is not None
+    dot = group.head.outputs[0]
+    specified = specify(describer.fusion, group.head)
+    assert specified is not None
+    spec, left, right = specified
+    start = Statement(dot, dot.primitive, (Number(0, dot.dtype),), FULL, 0)
+    statements = describer.statements({dot: start})
+    stored = list(stored)
+    roots: dict[Value, None] = {}
+    for statement in statements:
+        for operand in statement.operands:
+            if not isinstance(operand, Statement):
+                roots.update(dict.fromkeys(_roots(operand)))
+    roots.update((memory, None) for _, memory in stored)
+    plan = contract.plan_contract(spec, target)
+    parameters = [("ptr", f"b{position}") for position in range(len(roots))]
+    whole = describer.place_of(FULL)
+    strides = tile_strides(group, whole)
+
+    def epilogue(builder: Builder, value: Register, place: TilePlace) -> None:
+        arguments = builder.arguments[3 : 3 + len(roots)]
+        flag = builder.arguments[3 + len(roots)]
+        product = Product(dict(zip(roots, arguments)), target)
+        point = TilePoint(builder, place, group, product, value, dot)
+        for written, memory in stored:
+            statement = next(entry for entry in statements if entry.value is written)
+            register = point.compute(statement)
+            if written in guards:
+                points.guard(point, register, flag)
+            kept = points.math.narrow(builder, register, written.dtype) if _is_half(written) else register
+            place.store(builder, kept, product.pointers[memory], strides)
+
+    contract.emit_contract(module, plan, name, [*parameters, ("ptr", "flag")], epilogue)
+    buffers = (left.root, right.root, *roots)
+    kernel = Kernel(name, buffers, plan.tasks, (left.offset, right.offset), spec.dtype)
+    return kernel, plan
+
+
+def _is_half(value: Value) -> bool:
+    return value.dtype in ("float16", "bfloat16")
+
+
+def _roots(leaf: Leaf) -> Iterable[Value]:
+    assert isinstance(leaf, (Number, Load, Count)), "only plain loads are fused into a product"
+    return leaf_roots(leaf)
