@@ -25,3 +25,26 @@ def real_keras():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def run_traced():
+    from lamina.core import dtypes
+    from lamina.core.tree import flatten, pack_like
+    from lamina.interp import run_graph
+    from lamina.ir import Graph, Trace
+
+    def run(function, *arrays):
+        """Trace `function`, run its graph on `arrays` and the state, put the new state into the variables."""
+        with Trace() as trace:
+            tensors = [trace.input(f"x{i}", x.shape, dtypes.of_numpy(x.dtype)) for i, x in enumerate(arrays)]
+            results = function(*tensors)
+        updates = trace.updates()
+        outputs = [tensor.value for tensor in flatten(results)] if results is not None else []
+        graph = Graph((*trace.state_inputs, *trace.inputs), (*outputs, *(value for _, value in updates)))
+        values = run_graph(graph, [state.array for state in trace.states] + list(arrays))
+        for (position, _), value in zip(updates, values[len(outputs) :]):
+            trace.states[position].array[...] = value
+        return None if results is None else pack_like(results, values[: len(outputs)])
+
+    return run
