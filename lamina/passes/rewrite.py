@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 
 from lamina.ir.graph import Node, Value, make, topological
 from lamina.ir.primitives import TABLE, Primitive
@@ -32,7 +33,11 @@ class LawBook:
 
 
 def _of_operands(law: Callable[..., Replacement]) -> Law:
-    return lambda node: law(*node.inputs, **node.attributes)
+    @wraps(law)
+    def node_law(node: Node) -> Replacement:
+        return law(*node.inputs, **node.attributes)
+
+    return node_law
 
 
 def combine(*books: LawBook) -> Laws:

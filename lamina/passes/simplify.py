@@ -89,7 +89,9 @@ def holds_every(narrow: str, wide: str) -> bool:
 law(p.stop_gradient, lambda x: x)  # gradients have been taken by now: stop_gradient(x) -> x
 law(p.negative, lambda x: under(x, p.negative), of_product)  # -(-x) -> x
 law(p.absolute, lambda x: x if under(x, p.absolute) else None)  # ||x|| -> |x|
-law(p.absolute, lambda x: when(under(x, p.negative), p.absolute))  # |-x| -> |x|
+law(
+    p.absolute, lambda x: when(under(x, p.negative), p.absolute) if is_float(x.dtype) else None
+)  # |-x| -> |x|
 law(p.invert, lambda x: under(x, p.invert), of_comparison)  # ~~x -> x
 law(p.cast, lambda x, *, dtype: x if x.dtype == dtype else None, through_wider)  # cast(x, its dtype) -> x
 

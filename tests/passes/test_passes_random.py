@@ -1,0 +1,55 @@
+"""Passes keep every number of random programs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_programs import assert_same, programs
+
+from lamina.interp.eval import run_graph
+from lamina.ir import primitives as p
+from lamina.ir.graph import Graph
+from lamina.ir.primitives import MOVES, TABLE
+from lamina.ir.verify import verify
+from lamina.passes import pipeline
+
+# A power with a small whole exponent becomes products, which are rounded otherwise; see test_passes_laws.py.
+ALL = [primitive for primitive in TABLE.values() if primitive is not p.power]
+FAMILIES = {
+    "everything": ALL,
+    "movement": [primitive for primitive in ALL if primitive.has(MOVES)]
+    + [p.dot, p.negative, p.reduce_max, p.add],
+    "arithmetic": [
+        p.negative,
+        p.absolute,
+        p.add,
+        p.subtract,
+        p.multiply,
+        p.divide,
+        p.maximum,
+        p.cast,
+        p.broadcast,
+    ],
+    "logic": [p.equal, p.not_equal, p.invert, p.select, p.bitwise_and, p.bitwise_or, p.bitwise_xor, p.cast],
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_each_pass_keeps_types_and_numbers(family, data):
+    graph, arrays = data.draw(programs(exact=True, primitives=FAMILIES[family]))
+    verify(graph)
+    expected = run_graph(graph, arrays)
+    for each in pipeline.PASSES:
+        graph = Graph(graph.inputs, each(graph.outputs))
+        verify(graph)
+        assert_same(expected, run_graph(graph, arrays))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_passes_are_done_after_one_run(program):
+    once = pipeline.run(program.graph.outputs)
+    assert pipeline.run(once) == once
