@@ -1,0 +1,5 @@
+"""The names of `keras.ops.linalg` that need no decomposition."""
+
+from lamina.ops.numerics import norm
+
+__all__ = ["norm"]
