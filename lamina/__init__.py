@@ -10,7 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+from lamina.core.version import __version__ as __version__
+
 
 _MODULES = frozenset(
     "activations backends callbacks config constraints core datasets grad initializers interp ir layers losses "

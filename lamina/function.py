@@ -22,7 +22,6 @@ from lamina.ir.bind import as_value
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.structure import structure_key
 from lamina.ir.trace import State, Tensor, Trace, current
-from lamina.passes import pipeline
 
 
 @dataclass
@@ -115,16 +114,16 @@ _compiling = threading.Lock()
 
 
 def compile_program(program: Program, backend: str | None = None) -> Executable:
-    """Passes, then the backend. Programs of equal structure share one executable while it is alive."""
+    """Hand the program to the backend, passes included. Programs of equal structure share one executable while it is alive."""
     chosen, why = choose(backend)
-    shape = (len(program.states), len(program.inputs), len(program.outputs), len(program.guards))
+    roles = (len(program.states), len(program.inputs), len(program.outputs), len(program.guards))
     positions = tuple(position for position, _ in program.updates)
-    key = (chosen.name, config.num_threads, config.cpu_features, shape, positions, structure_key(program.graph))
+    structure = f"{roles} {positions} {structure_key(program.graph)}"
+    key = (chosen.name, config.num_threads, config.cpu_features, structure)
     with _compiling:
         found = _executables.get(key)
         if found is None:
-            optimized = program.with_results(pipeline.run(program.graph.outputs))
-            found = chosen.compile(optimized)
+            found = chosen.compile(program, structure)
             found.report.why = why
             _executables[key] = found
     return found

@@ -127,7 +127,9 @@ class Backend(Protocol):
 
     name: str
 
-    def compile(self, program: Program) -> Executable: ...
+    def compile(self, program: Program, key: str) -> Executable:
+        """Passes included. `key` is a digest of everything the program computes, for caches."""
+        ...
 
 
 def check_arrays(values: Sequence[Value], arrays: Sequence[Array], kind: str) -> None:

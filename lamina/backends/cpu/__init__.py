@@ -1,0 +1,143 @@
+"""The native backend: our own compiler, through LLVM, to multi-threaded code for the processor at hand.
+
+Order of processing, one module each: decompose, fuse, (views), plan, nest, lower and product and special (points, math), assemble,
+jit; then executable, with cache and threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina.backends.base import Array, KernelReport, Program, Report
+from lamina.backends.cpu import cache
+from lamina.backends.cpu.executable import CpuExecutable, Layout
+from lamina.backends.cpu.target import Target
+from lamina.core.config import config
+from lamina.core.dtypes import to_numpy
+from lamina.core.version import __version__
+
+__all__ = ["CpuBackend", "CpuExecutable"]
+
+
+class CpuBackend:
+    """Compiles programs to machine code, or finds them compiled in the disk cache."""
+
+    name = "cpu"
+
+    def compile(self, program: Program, key: str) -> CpuExecutable:
+        start = time.perf_counter()
+        target = Target.host()
+        entry = cache.key(key, target.key, __version__, *_revisions())
+        found = None if config.debug else cache.read(entry)
+        if found is None:
+            head, blob = _build(program, target)
+            cache.write(entry, head, blob)
+        else:
+            head, blob = found
+        executable = _executable(program, target, head, blob)
+        executable.report.cache_hit = found is not None
+        executable.report.compile_seconds = time.perf_counter() - start
+        return executable
+
+
+def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
+    """Everything that happens on a cache miss."""
+    from lamina.backends.cpu import jit
+    from lamina.backends.cpu.assemble import Assembler
+    from lamina.backends.cpu.decompose import decompose
+    from lamina.backends.cpu.plan import make_plan
+    from lamina.passes import pipeline
+
+    stages: dict[str, float] = {}
+    clock = time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        stages[stage], clock = now - clock, now
+
+    optimized = program.with_results(pipeline.run(program.graph.outputs))
+    lap("passes")
+    plan = make_plan(optimized.with_results(decompose(optimized.graph.outputs)))
+    lap("fuse and plan")
+    assembly = Assembler(plan, target).assemble()
+    text = assembly.module.text()
+    lap("emit")
+    code = jit.compile_object(text, target)
+    lap("machine code")
+    _dump(program, optimized, assembly.kernels_text, text, target)
+    constants = [value.constant for value in plan.constants]
+    blob = bytearray()
+    described = []
+    for array in constants:
+        assert array is not None
+        described.append({"dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes})
+        blob += np.ascontiguousarray(array).tobytes()
+    head = {
+        "arena_bytes": plan.arena_bytes,
+        "scratch_bytes": assembly.scratch_bytes,
+        "nanoseconds": assembly.nanoseconds,
+        "constants": described,
+        "kernels": [asdict(report) for report in assembly.reports],
+        "stages": stages,
+        "code_bytes": len(code),
+    }
+    return head, code + bytes(blob)
+
+
+def _executable(program: Program, target: Target, head: dict[str, Any], blob: bytes) -> CpuExecutable:
+    from lamina.backends.cpu import jit
+
+    constants: list[Array] = []
+    position = head["code_bytes"]
+    for entry in head["constants"]:
+        raw = np.frombuffer(blob, np.uint8, entry["bytes"], position)
+        constants.append(raw.view(to_numpy(entry["dtype"])).reshape(entry["shape"]))
+        position += entry["bytes"]
+    layout = Layout(head["arena_bytes"], head["scratch_bytes"], head["nanoseconds"], target.cores)
+    report = Report(
+        program.name,
+        "cpu",
+        "",
+        kernels=[KernelReport(**entry) for entry in head["kernels"]],
+        arena_bytes=head["arena_bytes"],
+        state_bytes=sum(value.size * to_numpy(value.dtype).itemsize for value in program.states),
+        stages=head["stages"],
+        target=str(target),
+    )
+    return CpuExecutable(program, jit.load(blob[: head["code_bytes"]]), layout, constants, report)
+
+
+@lru_cache(maxsize=1)
+def _revisions() -> tuple[str, ...]:
+    """What else the code depends on: llvmlite's version (without loading it), and this compiler's own sources."""
+    from importlib.metadata import version
+
+    package = Path(__file__).parents[2]
+    sources = [*sorted((package / "backends" / "cpu").glob("*.py")), *sorted((package / "passes").glob("*.py"))]
+    stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
+    return version("llvmlite"), *stamps
+
+
+def _dump(program: Program, optimized: Program, kernels: list[str], text: str, target: Target) -> None:
+    """What LAMINA_DEBUG asks to see, on standard error."""
+    if not config.debug:
+        return
+    from lamina.backends.cpu import jit
+    from lamina.ir.text import to_text
+
+    if config.wants("graph"):
+        print(f"-- graph of {program.name}\n{to_text(optimized.graph)}", file=sys.stderr)
+    if config.wants("kernels"):
+        print(f"-- kernels of {program.name}\n" + "\n".join(kernels), file=sys.stderr)
+    if config.wants("llvm"):
+        print(f"-- LLVM IR of {program.name}\n{text}", file=sys.stderr)
+    if config.wants("assembly"):
+        print(f"-- assembly of {program.name}\n{jit.assembly(text, target)}", file=sys.stderr)

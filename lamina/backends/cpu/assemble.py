@@ -124,7 +124,9 @@ class Assembler:
         assert group.head is not None
         node = group.head
         kernel, shared = self._shared(
-            lambda name: special.lower(self.module, name, node, self.plan.fusion.resolve, self.plan.targets)
+            lambda name: special.lower(
+                self.module, name, node, self.plan.fusion.resolve, self.plan.targets, self.target
+            )
         )
         self.assembly.scratch_bytes = max(self.assembly.scratch_bytes, special.scratch_bytes(node))
         moved = sum(value.size * itemsize(value.dtype) for value in (*node.inputs, *node.outputs))

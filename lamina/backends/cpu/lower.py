@@ -234,8 +234,12 @@ class _Lowering:
             if reductions or full:
                 totals = self._stage(kept, stage, reductions, full, memories)
                 for statement, total in zip(reductions, totals):
-                    result = points.horizontal(self.b, statement, total) if self.layout.vector_inner else total
-                    kept.known[statement.value] = points.rounded(self.b, result, statement.value.dtype)
+                    result = total
+                    if self.layout.vector_inner:
+                        result = points.horizontal(self.b, statement, total, self.target)
+                    kept.known[statement.value] = points.rounded(
+                        self.b, result, statement.value.dtype, self.target
+                    )
             self._kept(kept, stage + 1)
 
     def _kept(self, kept: Point, stage: int) -> None:

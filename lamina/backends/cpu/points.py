@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from lamina.backends.cpu import math
 from lamina.backends.cpu.emit import (
@@ -27,6 +26,9 @@ from lamina.ir.graph import Value
 from lamina.ir.primitives import REDUCES
 
 
+HALVES = ("float16", "bfloat16")
+
+
 class Surroundings(Protocol):
     """What a point needs to know of the kernel it is in."""
 
@@ -36,7 +38,7 @@ class Surroundings(Protocol):
 
 def computed(dtype: str) -> str:
     """The dtype that arithmetic on `dtype` is done in: half precision is widened and rounded after each operation."""
-    return "float32" if dtype in ("float16", "bfloat16") else dtype
+    return "float32" if dtype in HALVES else dtype
 
 
 class Point:
@@ -93,12 +95,15 @@ class Point:
                     self.b, operation, [computed(kind) for kind in kinds], computed(value.dtype), operands,
                     self.surroundings.target,
                 )  # fmt: skip
-                result = rounded(self.b, result, value.dtype)
+                result = rounded(self.b, result, value.dtype, self.surroundings.target)
         self.known[value] = result
         return result
 
     def operand(self, operand: Statement | Leaf) -> Register:
         return self.compute(operand) if isinstance(operand, Statement) else self.leaf(operand)
+
+    def widened(self, register: Register, dtype: str) -> Register:
+        return widened(self.b, register, dtype, self.surroundings.target)
 
     # -- leaves --------------------------------------------------------------------------------
 
@@ -127,11 +132,11 @@ class Point:
         """`lanes` elements, `stride` apart, widened to what they are computed in."""
         element = ELEMENT[dtype]
         if stride == 0 or self.lanes == 1:
-            return self.b.splat(widened(self.b, self.b.load(element, pointer), dtype), self.lanes)
+            return self.b.splat(self.widened(self.b.load(element, pointer), dtype), self.lanes)
         if stride == 1:
-            return widened(self.b, self.b.load(vector(element, self.lanes), pointer, self.mask), dtype)
+            return self.widened(self.b.load(vector(element, self.lanes), pointer, self.mask), dtype)
         pointers = [self.b.pointer(pointer, lane * stride, element) for lane in range(self.active)]
-        return widened(self.b, self.collect(pointers, element), dtype)
+        return self.widened(self.collect(pointers, element), dtype)
 
     def collect(self, pointers: list[Register], element: str) -> Register:
         """One element from each address, as a vector; lanes that do not exist are zero."""
@@ -146,7 +151,7 @@ class Point:
         counted = self.counter(place)
         target = ELEMENT[computed(dtype)]
         if is_floating(target):
-            return rounded(self.b, self.b.convert("sitofp", counted, target), dtype)
+            return rounded(self.b, self.b.convert("sitofp", counted, target), dtype, self.surroundings.target)
         if target == "i1":
             return self.b.compare("icmp ne", counted, constant(0, counted.element, self.lanes))
         width = int(target[1:])
@@ -189,7 +194,7 @@ class Point:
             place = self.b.multiply(self.b.extract(positions, lane), leaf.step)
             place = self.b.add(place, lane * self.stride(leaf.place))
             pointers.append(self.b.pointer(base, place, ELEMENT[leaf.dtype]))
-        return widened(self.b, self.collect(pointers, ELEMENT[leaf.dtype]), leaf.dtype)
+        return self.widened(self.collect(pointers, ELEMENT[leaf.dtype]), leaf.dtype)
 
     def _clamped(self, indices: Register, leaf: Gather) -> Register:
         """Indices as i64 within [0, extent)."""
@@ -255,7 +260,7 @@ class Point:
             inside = self.b.op("and", inside, condition)
         if self.vector_axis is None or self.lanes == 1 and self.vector_axis not in self.indices:
             pointer = self.b.pointer(base, self.b.select(inside, offset, index(0)), element)
-            return self.b.select(inside, widened(self.b, self.b.load(element, pointer), piece.dtype), otherwise)
+            return self.b.select(inside, self.widened(self.b.load(element, pointer), piece.dtype), otherwise)
         low, every, count, stride = along
         position = self.b.subtract(self.indices[self.vector_axis], low)
         if every == 1 and stride == 1:
@@ -272,7 +277,7 @@ class Point:
             place = self.b.add(offset, self.b.multiply(place, stride))
             pointers.append(self.b.pointer(base, self.b.select(covered, place, index(0)), element))
             flags.append(covered)
-        loaded = widened(self.b, self.collect(pointers, element), piece.dtype)
+        loaded = self.widened(self.collect(pointers, element), piece.dtype)
         if self.lanes == 1:
             return self.b.select(flags[0], loaded, otherwise)
         mask = Register("zeroinitializer", vector("i1", self.lanes))
@@ -298,7 +303,7 @@ class Point:
         else:
             pointer = self.b.pointer(base, self.b.add(offset, position), element)
             loaded = self.b.load(vector(element, self.lanes), pointer, covered)
-        return self.b.select(covered, widened(self.b, loaded, piece.dtype), otherwise)
+        return self.b.select(covered, self.widened(loaded, piece.dtype), otherwise)
 
 
 _LEAF_ONLY = frozenset({p.gather, p.pad, p.concatenate, p.random_bits})
@@ -309,17 +314,24 @@ def _wrap(number: int) -> int:
     return (number + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
-def widened(builder: Builder, register: Register, dtype: str) -> Register:
+def widened(builder: Builder, register: Register, dtype: str, target: Target) -> Register:
     """Half precision from memory as float32; everything else as it is."""
-    if dtype in ("float16", "bfloat16"):
-        return math.widen(builder, register, dtype)
+    if dtype in HALVES:
+        return math.widen(builder, register, dtype, target)
     return register
 
 
-def rounded(builder: Builder, register: Register, dtype: str) -> Register:
+def narrowed(builder: Builder, register: Register, dtype: str, target: Target) -> Register:
+    """What is stored for a register: float32 becomes half precision where that is the dtype."""
+    if dtype in HALVES:
+        return math.narrow(builder, register, dtype, target)
+    return register
+
+
+def rounded(builder: Builder, register: Register, dtype: str, target: Target) -> Register:
     """A float32 result rounded to what `dtype` can hold, still in float32."""
-    if dtype in ("float16", "bfloat16") and not register.is_constant:
-        return math.widen(builder, math.narrow(builder, register, dtype), dtype)
+    if dtype in HALVES and not register.is_constant:
+        return widened(builder, narrowed(builder, register, dtype, target), dtype, target)
     return register
 
 
@@ -328,8 +340,7 @@ def store(point: Point, register: Register, base: Register, place: Place, dtype:
     b = point.b
     element = ELEMENT[dtype]
     pointer = b.pointer(base, point.offsets[place], element)
-    if dtype in ("float16", "bfloat16"):
-        register = math.narrow(b, register, dtype)
+    register = narrowed(b, register, dtype, point.surroundings.target)
     stride = point.stride(place)
     if point.lanes == 1:
         b.store(register, pointer)
@@ -410,7 +421,7 @@ def _widen_lanes(point: Point, element: Register, wide: Register) -> Register:
     return point.b.select(mask, padded, wide)
 
 
-def horizontal(b: Builder, statement: Statement, total: Register) -> Register:
+def horizontal(b: Builder, statement: Statement, total: Register, target: Target) -> Register:
     """All lanes folded into one, in a fixed tree."""
     while total.lanes > 1:
         half = total.lanes // 2
@@ -418,15 +429,5 @@ def horizontal(b: Builder, statement: Statement, total: Register) -> Register:
         high = b.shuffle(total, None, range(half, total.lanes))
         if half == 1:
             low, high = b.extract(total, 0), b.extract(total, 1)
-        total = combine(b, statement, low, high, _NO_TARGET)
+        total = combine(b, statement, low, high, target)
     return total
-
-
-class _AnyTarget:
-    """Folding lanes needs additions and comparisons only, which are the same everywhere."""
-
-    fma = False
-
-
-_NO_TARGET: Any = _AnyTarget()
-Combine = Callable[[Register, Register], Register]

@@ -61,12 +61,12 @@ class TilePoint(Point):
         super().__init__(builder, {}, {}, place.lanes, place.valid, None, surroundings)
         self.place = place
         self.group = group
-        self.known[dot] = points.rounded(builder, result, dot.dtype)
+        self.known[dot] = points.rounded(builder, result, dot.dtype, surroundings.target)
 
     def load(self, base: Register, place: Place, dtype: str) -> Register:
         pointer = self.b.pointer(base, place.offset, ELEMENT[dtype])
         strides = tile_strides(self.group, place)
-        return points.widened(self.b, self.place.load(self.b, pointer, strides, ELEMENT[dtype]), dtype)
+        return self.widened(self.place.load(self.b, pointer, strides, ELEMENT[dtype]), dtype)
 
     def counter(self, place: Place) -> Register:
         batch, row, column = tile_strides(self.group, place)
@@ -82,7 +82,9 @@ class TilePoint(Point):
         counted = self.counter(place)
         target = ELEMENT[points.computed(dtype)]
         if is_floating(target):
-            return points.rounded(self.b, self.b.convert("sitofp", counted, target), dtype)
+            return points.rounded(
+                self.b, self.b.convert("sitofp", counted, target), dtype, self.surroundings.target
+            )
         if target == "i1":
             return self.b.compare("icmp ne", counted, constant(0, "i32", self.lanes))
         width = int(target[1:])
@@ -140,17 +142,13 @@ def lower_product(
             register = point.compute(statement)
             if written in guards:
                 points.guard(point, register, flag)
-            kept = points.math.narrow(builder, register, written.dtype) if _is_half(written) else register
+            kept = points.narrowed(builder, register, written.dtype, target)
             place.store(builder, kept, product.pointers[memory], strides)
 
     contract.emit_contract(module, plan, name, [*parameters, ("ptr", "flag")], epilogue)
     buffers = (left.root, right.root, *roots)
     kernel = Kernel(name, buffers, plan.tasks, (left.offset, right.offset), spec.dtype)
     return kernel, plan
-
-
-def _is_half(value: Value) -> bool:
-    return value.dtype in ("float16", "bfloat16")
 
 
 def _roots(leaf: Leaf) -> Iterable[Value]:

@@ -87,17 +87,18 @@ class _Special:
             return constant(value, ELEMENT[points.computed(operand.dtype)], lanes)
         element = ELEMENT[operand.dtype]
         pointer = self.b.pointer(self.pointers[self.resolve(operand).root], offset, element)
-        return points.widened(self.b, self.b.load(vector(element, lanes), pointer, mask), operand.dtype)
+        return points.widened(
+            self.b, self.b.load(vector(element, lanes), pointer, mask), operand.dtype, self.target
+        )
 
     def store(self, register: Register, base: Register, offset: Register | int, mask: Register | None = None) -> None:
-        if self.dtype in ("float16", "bfloat16"):
-            register = math.narrow(self.b, register, self.dtype)
+        register = points.narrowed(self.b, register, self.dtype, self.target)
         self.b.store(register, self.b.pointer(base, offset, self.element), mask)
 
     def add(self, x: Register, y: Register) -> Register:
         dtype = points.computed(self.dtype)
         total = math.emit(self.b, p.add, [dtype, dtype], dtype, [x, y], self.target)
-        return points.rounded(self.b, total, self.dtype)
+        return points.rounded(self.b, total, self.dtype, self.target)
 
     def columns(self, body: Callable[[Register, Register, int, Register | None], None]) -> int:
         """`body(before, column, lanes, mask)` for every task's columns; the number of tasks."""
@@ -143,7 +144,7 @@ def _scatter_add(special: _Special) -> int:
                 offset = b.add(start, b.multiply(wide, after))
                 old = b.load(vector(special.element, lanes), b.pointer(result, offset, special.element), mask)
                 added = special.load(updates, b.add(source, b.multiply(entry.index, after)), lanes, mask)
-                total = special.add(points.widened(b, old, special.dtype), added)
+                total = special.add(points.widened(b, old, special.dtype, special.target), added)
                 special.store(total, result, offset, mask)
 
     return special.columns(body)
@@ -246,7 +247,7 @@ def _before(special: _Special, x: Register, y: Register) -> Register:
     if not dtypes.is_float(dtype):
         kind = "u" if dtypes.is_unsigned(dtype) or dtype == "bool" else "s"
         return b.compare(f"icmp {kind}{'gt' if descending else 'lt'}", x, y)
-    x, y = points.widened(b, x, dtype), points.widened(b, y, dtype)
+    x, y = (points.widened(b, key, dtype, special.target) for key in (x, y))
     ordered = b.compare("fcmp ogt" if descending else "fcmp olt", x, y)
     number, missing = b.compare("fcmp ord", x, x), b.compare("fcmp uno", y, y)
     return b.op("or", ordered, b.op("and", number, missing))

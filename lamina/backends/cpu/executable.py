@@ -1,0 +1,211 @@
+"""A compiled program at run time: its machine code, the memory of a run, and the calls into it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina.backends.base import Array, Program, Report, StepsResult, check_arrays
+from lamina.backends.cpu import threads
+from lamina.backends.cpu.context import Slot
+from lamina.backends.cpu.image import Code
+from lamina.core import dtypes
+from lamina.core.config import config
+
+Index = np.ndarray[Any, np.dtype[np.int64]]
+
+# Estimated nanoseconds of a step from which waking other threads pays: for one step, and inside a run of many.
+WORTH_WAKING = 150_000.0
+WORTH_SHARING = 25_000.0
+
+
+def aligned(size: int) -> Array:
+    """`size` bytes that start at a multiple of 64."""
+    block = np.empty(size + 64, np.uint8)
+    start = -address(block) % 64
+    return block[start : start + size]
+
+
+def address(array: Array) -> int:
+    where: int = array.__array_interface__["data"][0]
+    return where
+
+
+class Layout:
+    """What the runtime must know of the code besides the program: kept in the disk cache beside it."""
+
+    def __init__(self, arena_bytes: int, scratch_bytes: int, nanoseconds: float, cores: int) -> None:
+        self.arena_bytes = arena_bytes
+        self.scratch_bytes = scratch_bytes
+        self.nanoseconds = nanoseconds
+        self.cores = cores
+
+
+class Frame:
+    """The memory of one run: context, tables of pointers, arena, scratch. Each concurrent run has its own."""
+
+    def __init__(self, program: Program, layout: Layout, constants: Sequence[Array], workers: int) -> None:
+        self.context = aligned(8 * Slot.SIZE).view(np.int64)
+        self.context[:] = 0
+        self.arena = aligned(layout.arena_bytes)
+        self.scratch = aligned(workers * (-(-layout.scratch_bytes // 128) * 128))
+        count = len(program.inputs)
+        self.states = np.zeros(max(1, len(program.states)), np.uintp)
+        self.inputs = np.zeros(max(1, count), np.uintp)
+        self.outputs = np.zeros(max(1, len(program.outputs)), np.uintp)
+        self.data = np.zeros(max(1, count), np.uintp)
+        self.kinds = np.zeros(max(1, count), np.int64)
+        self.constants = np.array([address(array) for array in constants] or [0], np.uintp)
+        self.batches = [aligned(value.size * dtypes.itemsize(value.dtype)) for value in program.inputs]
+        self.batch_addresses = [address(batch) for batch in self.batches]
+        self.given: object = None
+        tables = (
+            (Slot.STATES, self.states), (Slot.INPUTS, self.inputs), (Slot.OUTPUTS, self.outputs),
+            (Slot.CONSTANTS, self.constants), (Slot.DATA, self.data), (Slot.KINDS, self.kinds),
+            (Slot.ARENA, self.arena), (Slot.SCRATCH, self.scratch),
+        )  # fmt: skip
+        for slot, table in tables:
+            self.context[slot] = address(table)
+        self.context[Slot.YIELD], self.context[Slot.SLEEP], self.context[Slot.SLEEP_ARGUMENT] = (
+            threads.waiting_functions()
+        )
+        self.address = address(self.context)
+
+
+class CpuExecutable:
+    """Runs machine code on arrays. Several threads may call it at once; each gets a frame of its own."""
+
+    def __init__(
+        self, program: Program, code: Code, layout: Layout, constants: Sequence[Array], report: Report
+    ) -> None:
+        self.program = program
+        self.report = report
+        self._code = code
+        self._layout = layout
+        self._constants = [_copied(array) for array in constants]
+        self._entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(code.address("run"))
+        self._workers = config.num_threads or layout.cores
+        self._frames: list[Frame] = []
+        self._running: set[Frame] = set()
+        self._output_types = [(value.shape, dtypes.to_numpy(value.dtype)) for value in program.outputs]
+        self._input_types = [(value.shape, dtypes.to_numpy(value.dtype)) for value in program.inputs]
+        report.threads = self._workers if layout.nanoseconds >= WORTH_SHARING else 1
+
+    def run(self, states: Sequence[Array], inputs: Sequence[Array]) -> tuple[list[Array], bool]:
+        frame = self._frame()
+        try:
+            self._bind_states(frame, states)
+            if len(inputs) != len(self._input_types):
+                check_arrays(self.program.inputs, inputs, "inputs")
+            kept = []
+            for position, (array, (shape, dtype)) in enumerate(zip(inputs, self._input_types)):
+                if array.shape != shape or array.dtype != dtype:
+                    check_arrays(self.program.inputs, inputs, "inputs")
+                if not array.flags.c_contiguous:
+                    array = np.ascontiguousarray(array)
+                kept.append(array)
+                frame.inputs[position] = array.__array_interface__["data"][0]
+            outputs = self._outputs(frame)
+            context = frame.context
+            context[Slot.STEPS] = 1
+            context[Slot.GATHERING] = 0
+            self._call(frame, WORTH_WAKING)
+            return outputs, not context[Slot.FLAG]
+        finally:
+            self._running.discard(frame)
+            self._frames.append(frame)
+
+    def run_steps(self, states: Sequence[Array], data: Sequence[Array], index: Index) -> StepsResult:
+        frame = self._frame()
+        try:
+            self._bind_states(frame, states)
+            kept = [self._bind_data(frame, position, array) for position, array in enumerate(data)]
+            rows = np.ascontiguousarray(index, np.int64)
+            outputs = self._outputs(frame)
+            context = frame.context
+            context[Slot.STEPS] = len(rows)
+            context[Slot.GATHERING] = 1
+            context[Slot.INDEX] = address(rows)
+            self._call(frame, WORTH_SHARING)
+            del kept
+            return StepsResult(int(context[Slot.DONE]), not context[Slot.FLAG], outputs)
+        finally:
+            self._running.discard(frame)
+            self._frames.append(frame)
+
+    def abort(self) -> None:
+        """Ask a `run_steps` that is under way in another thread to stop after its current step."""
+        for frame in tuple(self._running):
+            frame.context[Slot.ABORT] = 1
+
+    # -- binding -------------------------------------------------------------------------------
+
+    def _frame(self) -> Frame:
+        try:
+            frame = self._frames.pop()
+        except IndexError:
+            frame = Frame(self.program, self._layout, self._constants, self._workers)
+        self._running.add(frame)
+        return frame
+
+    def _bind_states(self, frame: Frame, states: Sequence[Array]) -> None:
+        """State arrays keep their identity, so a tuple seen before needs no second look."""
+        if states is frame.given:
+            return
+        check_arrays(self.program.states, states, "states")
+        for position, array in enumerate(states):
+            if not array.flags.c_contiguous:
+                raise ValueError("State arrays must be contiguous.")
+            frame.states[position] = address(array)
+        frame.given = states if isinstance(states, tuple) else None
+
+    def _bind_data(self, frame: Frame, position: int, array: Array) -> Array:
+        """Point at the data a batch is gathered from, converted first if the code cannot do it on the way."""
+        shape, dtype = self._input_types[position]
+        if array.shape[1:] != shape[1:] and shape:
+            raise ValueError(f"Rows of shape {array.shape[1:]} do not fit the program's {shape[1:]}.")
+        from_bytes = array.dtype == np.uint8 and dtype == np.float32 and len(shape) >= 2
+        if array.dtype != dtype and not from_bytes:
+            array = array.astype(dtype)
+        array = np.ascontiguousarray(array)
+        frame.data[position] = address(array)
+        frame.kinds[position] = int(from_bytes and array.dtype != dtype)
+        frame.inputs[position] = frame.batch_addresses[position]
+        return array
+
+    def _outputs(self, frame: Frame) -> list[Array]:
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._output_types]
+        for position, output in enumerate(outputs):
+            frame.outputs[position] = output.__array_interface__["data"][0]
+        return outputs
+
+    def _call(self, frame: Frame, worthwhile: float) -> None:
+        context = frame.context
+        context[Slot.FLAG] = 0
+        context[Slot.DONE] = 0
+        context[Slot.STOP] = 0
+        context[Slot.ABORT] = 0
+        workers = self._workers if self._layout.nanoseconds >= worthwhile else 1
+        # Another program may be using the workers; one thread gives the same bits, only later.
+        if workers == 1 or not threads.pool.lock.acquire(blocking=False):
+            self._entry(frame.address, 0, 1)
+            return
+        try:
+            context[Slot.ARRIVED] = 0
+            entry, where = self._entry, frame.address
+            threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
+        finally:
+            threads.pool.lock.release()
+
+
+def _job(entry: Any, where: int, number: int, workers: int) -> threads.Job:
+    return lambda: entry(where, number, workers)
+
+
+def _copied(array: Array) -> Array:
+    memory = aligned(max(1, array.nbytes))
+    memory[: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memory
