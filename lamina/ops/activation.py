@@ -1,7 +1,7 @@
 """Activations: elementwise curves, and the softmax family.
 
-Where a curve is made of two pieces, the piece that is not chosen is computed at a harmless argument, so that its
-derivative is finite too; at the joint the derivative is that of the curve.
+Where a curve is made of two pieces, the piece that is not chosen is computed at a harmless argument, so that
+its derivative is finite too; at the joint the derivative is that of the curve.
 """
 
 from __future__ import annotations

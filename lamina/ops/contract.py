@@ -1,4 +1,4 @@
-"""Products of tensors over shared axes: all of them are `dot` of the table, with axes put in order around it."""
+"""Products of tensors over shared axes: each is `dot` of the table, with axes put in order around it."""
 
 from __future__ import annotations
 
@@ -326,7 +326,10 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
 
 @op
 def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any:
-    """The windows of `sequence_length` along the last axis, one every `sequence_stride`: (..., windows, length)."""
+    """The windows of `sequence_length` along the last axis, one every `sequence_stride`.
+
+    Shapes: (..., n) to (..., windows, sequence_length).
+    """
     x = as_tensor(x)
     last = len(x.shape) - 1
     count = 1 + (x.shape[last] - sequence_length) // sequence_stride

@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import copysign
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from lamina.core import dtypes
@@ -156,6 +157,12 @@ def _join(kinds: tuple[Any, ...], floatx: str) -> str:
     return dtypes.result_type(*weak)
 
 
+def largest_number(dtype: str) -> float:
+    """The largest finite number of a float dtype."""
+    information: Any = ml_dtypes.finfo(dtypes.to_numpy(dtype))  # type: ignore[no-untyped-call]
+    return float(information.max)
+
+
 def as_float(x: Any) -> Any:
     """`x` as a float tensor: integers and booleans become the default float."""
     x = as_tensor(x)
@@ -209,7 +216,7 @@ def binary(primitive: Primitive, x1: Any, x2: Any, also: tuple[Any, ...] = ()) -
 
 
 def filled(shape: Shape, number: Any, dtype: str) -> Any:
-    """A tensor with one Python number everywhere: a constant of the trace under way, or a fresh eager array."""
+    """One Python number everywhere: as a constant of the trace under way, or as a fresh eager array."""
     if current() is not None:
         return spread(lift(scalar(number, dtype)), shape)
     with np.errstate(all="ignore"):
@@ -322,10 +329,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
 def _finite_limits(dtype: str) -> tuple[Any, Any]:
     if not dtypes.is_float(dtype):
         return dtypes.limits(dtype)
-    import ml_dtypes
-
-    largest = float(ml_dtypes.finfo(dtypes.to_numpy(dtype)).max)
-    return -largest, largest
+    return -largest_number(dtype), largest_number(dtype)
 
 
 @op

@@ -85,7 +85,7 @@ def _with_masks_as_indices(keys: Sequence[Any]) -> list[Any]:
             found.append(tensor)
         elif isinstance(tensor, Tensor):
             raise ArgumentError(
-                "A traced boolean mask cannot select elements: the result's shape would depend on its numbers.",
+                "A traced boolean mask cannot select elements: the shape would depend on its numbers.",
                 fix="use where(mask, x, 0), or multiply by the mask.",
             )
         else:
@@ -289,7 +289,7 @@ def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
 
 @op
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
-    """`inputs` with the block that begins at `start_indices` replaced by `updates`; it is moved to fit inside."""
+    """`inputs` with the block that begins at `start_indices` replaced; it is moved to fit inside."""
     x = as_tensor(inputs)
     block = as_tensor(updates, dtype_of(x))
     if len(block.shape) != len(x.shape) or any(ours > theirs for ours, theirs in zip(block.shape, x.shape)):
@@ -345,7 +345,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
 def multi_hot(
     inputs: Any, num_classes: int | None = None, axis: int = -1, dtype: Any = None, sparse: bool = False
 ) -> Any:
-    """1 at every class that a row of `inputs` names, and 0 at the others: (batch, n) to (batch, num_classes)."""
+    """1 at every class that a row names, and 0 at the others: (batch, n) to (batch, num_classes)."""
     if num_classes is None:
         raise ArgumentError("multi_hot needs num_classes.")
     if sparse:

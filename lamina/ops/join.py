@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def _split_at(x: Any, places: list[int], axis: int) -> list[Any]:
         *(min(max(place, 0), extent) if place >= 0 else max(place + extent, 0) for place in places),
         extent,
     ]
-    return [slice_axis(x, axis, low, max(low, high)) for low, high in zip(bounds, bounds[1:])]
+    return [slice_axis(x, axis, low, max(low, high)) for low, high in pairwise(bounds)]
 
 
 def _places(indices_or_sections: Any) -> int | list[int]:

@@ -11,7 +11,7 @@ from lamina.core.errors import ArgumentError, DTypeError
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
 from lamina.ir.trace import Tensor
-from lamina.ops.convert import as_tensor, binary, dtype_of, elementwise, like, promote
+from lamina.ops.convert import as_tensor, binary, dtype_of, elementwise, largest_number, like, promote
 from lamina.ops.registry import alias, op
 
 # --- comparison ------------------------------------------------------------------------------------
@@ -124,14 +124,12 @@ def isreal(x: Any) -> Any:
 
 @op
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """x with NaN, plus and minus infinity replaced: by 0, the largest and the smallest number, unless given."""
+    """x with NaN and infinities replaced: by 0, the largest and the smallest number, unless given."""
     x = as_tensor(x)
     kind = dtype_of(x)
     if not dtypes.is_float(kind):
         return x
-    import ml_dtypes
-
-    largest = float(ml_dtypes.finfo(dtypes.to_numpy(kind)).max)
+    largest = largest_number(kind)
     x = p.select(p.equal(x, x), x, like(x, nan))
     x = p.select(p.equal(x, like(x, np.inf)), like(x, largest if posinf is None else posinf), x)
     return p.select(p.equal(x, like(x, -np.inf)), like(x, -largest if neginf is None else neginf), x)

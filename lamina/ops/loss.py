@@ -52,8 +52,8 @@ def sparse_categorical_crossentropy(
 ) -> Any:
     """-log(probability of the target class).
 
-    target: class numbers, of the shape of output without `axis` (or with a last extent of 1); they must lie in
-    range. output: probabilities (scaled to sum 1), or logits.
+    target: class numbers in range, of the shape of output without `axis` (or with a last extent of 1).
+    output: probabilities (scaled to sum 1), or logits.
     """
     target, output = as_tensor(as_tensor(target), "int32"), as_float(output)
     if len(target.shape) == len(output.shape) and target.shape[-1:] == (1,):

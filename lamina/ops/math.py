@@ -1,4 +1,4 @@
-"""Elementwise mathematics of one operand. Integers and booleans become the default float where a float is due."""
+"""Elementwise mathematics of one operand. Integers and booleans become floats where a float is due."""
 
 from __future__ import annotations
 

@@ -248,8 +248,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     """x with borders.
 
     pad_width: an int, (before, after), or one such pair per axis.
-    mode: "constant" (`constant_values`, else 0), "reflect" (mirrored without the edge), "symmetric" (mirrored with
-    the edge), "edge" (the edge repeated), or "wrap" (the other end).
+    mode: "constant" (`constant_values`, else 0), "reflect" (mirrored without the edge), "symmetric" (mirrored
+    with the edge), "edge" (the edge repeated), or "wrap" (the other end).
     """
     x = as_tensor(x)
     widths = _pad_widths(pad_width, len(x.shape))

@@ -11,7 +11,7 @@ from lamina.core.shapes import normalize_axes, normalize_axis
 from lamina.ir import primitives as p
 from lamina.ops.activation import softmax
 from lamina.ops.contract import einsum
-from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, like, wider_float
+from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, largest_number, like, wider_float
 from lamina.ops.create import tri
 from lamina.ops.logic import as_bool
 from lamina.ops.move import reshaped
@@ -108,7 +108,7 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
 def batch_normalization(
     x: Any, mean: Any, variance: Any, axis: int, offset: Any = None, scale: Any = None, epsilon: float = 1e-3
 ) -> Any:
-    """(x - mean) / sqrt(variance + epsilon), times scale, plus offset; each has one entry per place along `axis`."""
+    """(x - mean) / sqrt(variance + epsilon), times scale, plus offset; one entry of each along `axis`."""
     x = as_float(x)
     places = (normalize_axis(axis, len(x.shape)),)
     variance = as_tensor(as_tensor(variance), dtype_of(x))
@@ -135,8 +135,8 @@ def dot_product_attention(
 ) -> Any:
     """softmax(query key^T scale + bias) value, per head.
 
-    Shapes: query (batch, target, heads, d); key, value (batch, source, key heads, d), where heads is a multiple of
-    the key heads; bias and mask broadcast to (batch, heads, target, source); the result is shaped like query.
+    Shapes: query (batch, target, heads, d); key, value (batch, source, key heads, d), where the heads are a
+    multiple of the key heads; bias and mask broadcast to (batch, heads, target, source).
     `flash_attention` changes nothing: the compiler decides how to compute it.
     Source: A. Vaswani et al., "Attention Is All You Need" (2017).
     """
@@ -166,14 +166,8 @@ def dot_product_attention(
         allowed = causal if allowed is None else elementwise(p.bitwise_and, allowed, causal)
     if allowed is not None:
         # Large but finite: a row in which nothing is allowed must not become NaN.
-        logits = elementwise(p.select, allowed, logits, like(logits, -0.7 * _largest(dtype_of(logits))))
+        logits = elementwise(p.select, allowed, logits, like(logits, -0.7 * largest_number(dtype_of(logits))))
     weights = as_tensor(softmax(logits, -1), kind)
     weights = reshaped(weights, (batch, groups, heads // groups, target, key.shape[1]))
     result = einsum("bghts,bsgd->btghd", weights, value)
     return reshaped(result, (batch, target, heads, value.shape[-1]))
-
-
-def _largest(dtype: str) -> float:
-    import numpy as np
-
-    return float(np.finfo(dtype).max)

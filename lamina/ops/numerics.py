@@ -135,7 +135,7 @@ def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = No
 
 @op
 def cdist(x: Any, y: Any) -> Any:
-    """The Euclidean distances between the rows of x and those of y: (..., n, d), (..., m, d) to (..., n, m)."""
+    """The distances between the rows of x and those of y: (..., n, d) and (..., m, d) to (..., n, m)."""
     x, y = promote(x, y, also=(float,))
     if len(x.shape) < 2 or len(y.shape) < 2 or x.shape[-1] != y.shape[-1]:
         raise ShapeError(f"cdist needs rows of one length, got shapes {x.shape} and {y.shape}.")

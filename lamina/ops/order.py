@@ -17,7 +17,7 @@ from lamina.ops.create import linspace
 from lamina.ops.index import take_along_axis
 from lamina.ops.move import moveaxis, reshaped, slice_axis, transposed
 from lamina.ops.registry import op
-from lamina.ops.scatter import bincount
+from lamina.ops.scattering import bincount
 
 # --- sorting ---------------------------------------------------------------------------------------
 
@@ -40,12 +40,13 @@ def _sorted(x: Any, axis: int | None) -> tuple[Any, Any]:
         return x, as_tensor(0)
     if axis is None:
         x, axis = reshaped(x, (x.size,)), 0
-    return p.sort(x, axis=normalize_axis(axis, len(x.shape)), descending=False)
+    values, places = p.sort(x, axis=normalize_axis(axis, len(x.shape)), descending=False)
+    return values, places
 
 
 @op
 def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
-    """Places along an axis such that place k has what `sort` would put there, with no larger element before it."""
+    """Places along an axis: place k has what `sort` would put there, with no larger element before it."""
     return argsort(x, axis)
 
 
@@ -115,7 +116,7 @@ def digitize(x: Any, bins: Any) -> Any:
 
 @op
 def histogram(x: Any, bins: int = 10, range: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
-    """(counts, edges) of `bins` intervals of equal width over `range` (None: from the least to the largest)."""
+    """(counts, edges) of `bins` equal intervals over `range` (None: from the least to the largest)."""
     if not isinstance(bins, int) or bins < 1:
         raise ArgumentError(f"histogram: bins must be a positive whole number, got {bins!r}.")
     x = as_float(x)
@@ -201,7 +202,7 @@ def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     axes = normalize_axes(axis, rank)
     kept = tuple(place for place in range(rank) if place not in axes)
     shape = tuple(x.shape[place] for place in kept)
-    lines = reshaped(transposed(x, (*kept, *axes)), (*shape, size(x.shape[place] for place in axes)))
+    lines = reshaped(transposed(x, (*kept, *axes)), (*shape, size([x.shape[place] for place in axes])))
     ordered, _ = p.sort(lines, axis=len(shape), descending=False)
     result = _between(ordered, lines, q, method, ignore_nan)
     if keepdims:

@@ -186,9 +186,9 @@ def gamma(key: Any, shape: Any, alpha: Any, dtype: Any = None) -> Any:
 def _log_gamma(key: Any, shape: tuple[int, ...], alpha: Any, dtype: str, part: int, parts: int) -> Any:
     """The logarithm of a gamma variate, from share `part` of the bits that `parts` draws need.
 
-    Source: G. Marsaglia, W. Tsang, "A Simple Method for Generating Gamma Variables" (2000). At least 95 % of the
-    proposals are accepted; the first accepted one of eight is taken, and with probability below 1e-10 the last.
-    For alpha < 1, gamma(alpha) is gamma(alpha + 1) u^(1 / alpha).
+    Source: G. Marsaglia, W. Tsang, "A Simple Method for Generating Gamma Variables" (2000). At least 95 % of
+    the proposals are accepted; the first accepted one of eight is taken, and with probability below 1e-10 the
+    last. For alpha < 1, gamma(alpha) is gamma(alpha + 1) u^(1 / alpha).
     """
     rows = 2 * _GAMMA_TRIES + 1
     unit = _open_unit(key, (parts * rows, *shape), dtype)

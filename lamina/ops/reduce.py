@@ -109,14 +109,14 @@ def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 @op
 def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
-    """The mean over `axis`, weighted if `weights` are given: of the shape of x, or one per entry of the axis."""
+    """The mean over `axis`, weighted if `weights` are given: shaped like x, or one per entry of the axis."""
     if weights is None:
         return mean(as_float(x), axis)
     x, weights = promote(x, weights, also=(float,))
     if weights.shape != x.shape:
         if not isinstance(axis, int) or weights.shape != (x.shape[axis],):
             raise ShapeError(
-                f"average: weights of shape {weights.shape} do not fit x of shape {x.shape} along axis {axis}.",
+                f"average: weights of shape {weights.shape} do not fit x {x.shape} along axis {axis}.",
                 expected="weights of the shape of x, or one weight for each entry of one axis",
             )
         place = normalize_axis(axis, len(x.shape))

@@ -1,4 +1,4 @@
-"""The decorator that makes a function a public op: known by name, and recorded when it meets a KerasTensor."""
+"""The decorator that makes a public op: known by name, and recorded when it meets a KerasTensor."""
 
 from __future__ import annotations
 

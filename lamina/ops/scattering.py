@@ -20,7 +20,7 @@ from lamina.ops.registry import op
 
 
 def _flat_places(indices: Any, extents: tuple[int, ...]) -> Any:
-    """Row-major places from index vectors along the last axis; -1 where one lies outside. Negative: from the end."""
+    """Row-major places from index vectors along the last axis (negative: from the end); -1 if outside."""
     kind = place_dtype(size(extents))
     indices = as_tensor(as_tensor(indices), kind)
     lead = indices.shape[:-1]
@@ -69,7 +69,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
     """`inputs` with `updates` put at `indices`, whose last axis is a place.
 
-    reduction: None puts them there (the last one wins), "add", "mul", "max" and "min" combine them with what is.
+    reduction: None puts them there (the last one wins); "add", "mul", "max" and "min" combine.
     """
     x = as_tensor(inputs)
     kind = dtype_of(x)
@@ -163,14 +163,14 @@ def _segment_fold(combine: Callable[[Any, Any], Any], empty: Any, data: Any, ids
 
 @op
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The largest of the rows of `data` with equal ids; the least number of the dtype where there is none."""
+    """The largest of the rows of `data` with equal ids; the dtype's least number where there is none."""
     data, ids, count = _segments(data, segment_ids, num_segments)
     return _segment_fold(p.maximum, dtypes.limits(dtype_of(data))[0], data, ids, count)
 
 
 @op
 def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The smallest of the rows of `data` with equal ids; the greatest number of the dtype where there is none."""
+    """The smallest of the rows of `data` with equal ids; the dtype's greatest number where there is none."""
     data, ids, count = _segments(data, segment_ids, num_segments)
     return _segment_fold(p.minimum, dtypes.limits(dtype_of(data))[1], data, ids, count)
 
@@ -189,8 +189,8 @@ def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, s
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
     """How often each of 0, 1, 2, ... occurs in x (or the sum of its weights); of a matrix, row by row.
 
-    The result has max(x) + 1 entries, at least `minlength`. A traced x has no known maximum: there it has exactly
-    `minlength` entries, and larger numbers are not counted.
+    The result has max(x) + 1 entries, at least `minlength`. A traced x has no known maximum: there it has
+    exactly `minlength` entries, and larger numbers are not counted.
     """
     if sparse:
         raise ArgumentError("Lamina has dense tensors only.", fix="leave out sparse=True.")

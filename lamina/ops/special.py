@@ -116,7 +116,7 @@ def horner(x: Any, coefficients: Sequence[Any]) -> Any:
 def i0(x: Any) -> Any:
     """The modified Bessel function of the first kind and order 0.
 
-    Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 9.6.12 (power series, for |x| <= 12)
+    Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 9.6.12 (power series, up to 12)
     and 9.7.1 (asymptotic series, beyond).
     """
     x = as_float(x)
