@@ -36,7 +36,7 @@ from lamina.ir import primitives as p
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
 
-SERIAL_NANOSECONDS = 3000.0  # a kernel shorter than this runs on one thread: its neighbours keep the others busy
+SERIAL_NANOSECONDS = 1500.0  # a kernel shorter than this runs on one thread: its neighbours keep the others busy
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Assembler:
         return self._made(kernel, report)
 
     def _made(self, kernel: Kernel, report: KernelReport) -> Call:
-        nanoseconds = cost.nanoseconds(report, self.target)
+        nanoseconds = cost.nanoseconds(report, self.target, kernel.offsets is not None)
         self.assembly.nanoseconds += nanoseconds
         self.assembly.reports.append(report)
         return Call(kernel, report, nanoseconds < SERIAL_NANOSECONDS)

@@ -42,7 +42,28 @@ def of_nest(nest: Nest) -> tuple[int, int]:
     return operations, moved
 
 
-def nanoseconds(report: KernelReport, target: Target) -> float:
-    """A rough single-core time: the arithmetic at a few vectors a nanosecond, the traffic at cache speed."""
+def nanoseconds(report: KernelReport, target: Target, product: bool) -> float:
+    """A rough single-core time: arithmetic at a few vectors a nanosecond, traffic at the speed of a cache."""
     lanes = max(1, target.vector_bytes // 4)
-    return 20.0 + report.flops / (3.0 * lanes) + report.bytes / 30.0
+    rate = 10.0 * lanes if product else 2.5 * lanes
+    return 20.0 + report.flops / rate + report.bytes / 100.0
+
+
+def lines(nest: Nest, lanes: int, vector: int | None) -> int:
+    """About how many instructions one inner step is written as."""
+
+    def access(strides: tuple[int, ...]) -> int:
+        scattered = vector is not None and strides[vector] not in (0, 1)
+        return 3 * lanes if scattered else 2
+
+    total = 0
+    for statement in nest.statements:
+        if statement.level == KEPT and not statement.reduces:
+            continue
+        total += HEAVY.get(statement.operation, 1)
+        for operand in statement.operands:
+            if isinstance(operand, Load):
+                total += access(operand.place.strides)
+            elif isinstance(operand, (Gather, Pieces)):
+                total += 3 * lanes
+    return total + sum(access(store.place.strides) for store in nest.stores)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from lamina.backends.cpu import points
+from lamina.backends.cpu import cost, points
 from lamina.backends.cpu.emit import Builder, Module, Register, constant, index
 from lamina.backends.cpu.fuse import FULL, KEPT
 from lamina.backends.cpu.nest import Nest, Place, Statement
@@ -19,7 +19,8 @@ from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 from lamina.ir.graph import Value
 
-UNROLL = 16  # inner steps up to this many are written out, so that values stay in registers between stages
+UNROLL = 16  # inner steps up to this many may be written out, so that values stay in registers between stages ...
+UNROLLED_LINES = 400  # ... unless that makes more instructions than this: compile time is part of the product
 SHORT_ROW = 24  # a reduced last axis up to this extent is walked serially, with the rows in the vector
 CHUNK = 32  # steps summed up in one register before they are added to the total: keeps rounding errors apart
 GRAIN = 4096  # elements of a flat kernel that make a task
@@ -280,7 +281,8 @@ class _Lowering:
         if layout.vector_inner:
             assert layout.vector is not None
             steps *= -(-axes[layout.vector].extent // layout.lanes)
-        if steps <= UNROLL:
+        written_out = steps * cost.lines(self.nest, width, layout.vector)
+        if steps <= 1 or (steps <= UNROLL and written_out <= UNROLLED_LINES):
             return self._unrolled(kept, list(layout.serial), (), step, totals, memories, kept.offsets, kept.indices)
         return self._looped(kept, list(layout.serial), step, totals, kept.offsets, kept.indices, reductions)
 
