@@ -42,7 +42,9 @@ def array_of(constant: Value) -> np.ndarray[Any, Any]:
     if node.primitive is p.constant:
         array: np.ndarray[Any, Any] = node.attributes["value"].array
         return array
-    return evaluate(node.primitive, [array_of(operand) for operand in node.inputs], node.attributes)[0]
+    return np.asarray(
+        evaluate(node.primitive, [array_of(operand) for operand in node.inputs], node.attributes)[0]
+    )
 
 
 def repeated_number(node: Node) -> Value | None:
