@@ -89,6 +89,21 @@ def compile_arguments(
             )
 
 
+def source_arguments(y: Any, sample_weight: Any, validation_split: Any, validation_data: Any) -> None:
+    """ArgumentError for arguments that go with arrays only, when x yields batches."""
+    given = {"y": y, "sample_weight": sample_weight}
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"x yields batches, so {name} cannot be given beside it.",
+                fix="let x yield (x, y) or (x, y, sample_weight).",
+            )
+    if validation_split and validation_data is None:
+        raise ArgumentError(
+            "validation_split needs arrays; x yields batches.", fix="pass validation_data instead."
+        )
+
+
 def unexpected_keywords(method: str, keywords: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """TypeError for an argument that the method does not have, with the nearest one that it has."""
     for name in keywords:

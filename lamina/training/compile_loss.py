@@ -42,6 +42,11 @@ class CompileLoss:
         self.metrics: list[Any] = []
 
     @property
+    def is_built_in(self) -> bool:
+        """Whether every loss is one of ours."""
+        return all(leaf is None or _is_built_in(leaf) for leaf in tree.leaves(self._loss))
+
+    @property
     def built(self) -> bool:
         return self._outputs is not None
 
@@ -113,6 +118,11 @@ class CompileLoss:
             leaf = found[term.path]
             if isinstance(leaf, Leaf):
                 targets.check_values(leaf, term.loss, term.output_shape)
+
+
+def _is_built_in(identifier: Any) -> bool:
+    kind = identifier if callable(identifier) and hasattr(identifier, "__module__") else type(identifier)
+    return isinstance(identifier, str) or kind.__module__.startswith("lamina.losses")
 
 
 def _present(given: Any) -> list[Any]:

@@ -156,7 +156,7 @@ _OF_PROBABILITIES = {
 
 
 def check_output(output: Any, loss: Any, name: str) -> None:
-    """What a crossentropy is given: ArgumentError when nothing can be learnt from it, a warning when little."""
+    """What a crossentropy is given: ArgumentError when it can learn nothing, a warning when little."""
     if not isinstance(output, Tensor) or getattr(loss, "fn", None) not in _OF_PROBABILITIES:
         return
     softmax, sigmoid = softmax_logits(output) is not None, sigmoid_logits(output) is not None

@@ -14,6 +14,14 @@ from lamina.core.errors import ArgumentError, DataError
 from lamina.training.arrays import Leaf
 
 
+def checked(sample_weight: Any) -> Any:
+    """The sample weights themselves; DataError when there is nothing that they let count."""
+    leaves = [leaf for leaf in tree.leaves(sample_weight) if leaf is not None]
+    if leaves and not any(leaf.array.any() for leaf in leaves):
+        raise DataError("All sample weights are 0, so nothing would be learnt.")
+    return sample_weight
+
+
 def weigh_classes(
     y: Any, sample_weight: Any, class_weight: Mapping[Any, Any], output_names: Sequence[str] | None
 ) -> Any:

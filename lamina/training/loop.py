@@ -1,0 +1,107 @@
+"""The loop over batches: one for all backends, for training and for testing.
+
+Batches are handed to the program many at a time, as rows of an index matrix, and run without coming back to
+Python. How many is chosen so that a call takes about `CHUNK_SECONDS`: short enough for progress, for readers
+that wait for the state, and for Ctrl-C; long enough to cost nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lamina.core.errors import DataError
+from lamina.training.data import DataAdapter, Work
+from lamina.training.interrupts import deferred_interrupts
+from lamina.training.programs import Programs, logs_of
+
+CHUNK_SECONDS = 0.05
+
+
+class Pace:
+    """How many steps fit into a chunk, measured."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def note(self, steps: int, seconds: float) -> None:
+        fitting = int(CHUNK_SECONDS * steps / max(seconds, 1e-9))
+        # The first calls are slower than those that follow, so the estimate grows step by step.
+        self.steps = max(1, min(fitting, 16 * steps if steps >= self.steps else self.steps))
+
+
+class Hooks:
+    """What the loop tells the outside. `every`: steps between calls, or None for once per chunk."""
+
+    every: int | None = None
+
+    def begin(self, step: int) -> None:
+        """The steps from `step` on come next."""
+
+    def end(self, step: int, logs: dict[str, Any]) -> None:
+        """The steps up to and including `step` are done."""
+
+    def stopped(self) -> bool:
+        """Whether to end here."""
+        return False
+
+    def nonfinite(self, program: Any, work: Work, row: int, step: int) -> None:
+        """Step `step` gave a loss or gradient that is not finite: `work.index[row]`. May raise."""
+
+
+class Loop:
+    """Runs epochs of one kind ("train" or "test") over one source of data.
+
+    After each chunk the logs are those of its last step; metrics in them are over the epoch so far.
+    """
+
+    def __init__(self, programs: Programs, kind: str, adapter: DataAdapter, hooks: Hooks) -> None:
+        self._programs = programs
+        self._kind = kind
+        self._adapter = adapter
+        self._hooks = hooks
+        self._pace = Pace()
+
+    def epoch(self) -> dict[str, Any]:
+        """One pass; returns the logs of the last step. DataError when there is no batch."""
+        hooks, pace, every = self._hooks, self._pace, self._hooks.every
+        self._adapter.begin_epoch()
+        program, outputs = None, []
+        steps = told = 0  # done in this epoch, and how many of them the hooks know of
+        while not (steps and hooks.stopped()):
+            work = self._adapter.take(pace.steps if every is None else told + every - steps)
+            if work is None:
+                break
+            program = self._programs.get(self._kind, work.batch_type)
+            if steps == told:
+                hooks.begin(steps)
+            done = 0
+            while done < len(work.index):
+                start = time.perf_counter()
+                result = self._chunk(program, work, done)
+                pace.note(max(result.done, 1), time.perf_counter() - start)
+                done += result.done
+                outputs = result.outputs if result.done else outputs
+                if not result.finite:
+                    hooks.nonfinite(program, work, done, steps + done)
+                    return logs_of(program, outputs) if outputs else {}
+            steps += done
+            if every is None or steps - told >= every:
+                told = steps
+                hooks.end(steps - 1, logs_of(program, outputs))
+        if program is None:
+            raise DataError("The data yields no batch at all.")
+        logs = logs_of(program, outputs)
+        if steps > told:
+            hooks.end(steps - 1, logs)
+        return logs
+
+    def _chunk(self, program: Any, work: Work, done: int) -> Any:
+        """Run steps while nobody else can see the state; Ctrl-C takes effect between two of them."""
+        lock = self._programs.lock
+        with deferred_interrupts(program.abort):
+            lock.acquire_write()
+            try:
+                return program.run_steps(work.arrays, work.index[done:] if done else work.index)
+            finally:
+                lock.release_write()

@@ -1,0 +1,348 @@
+"""`fit`, `evaluate` and `predict`: what Model has from this floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lamina.core import tree
+from lamina.ir.symbolic import KerasTensor
+from lamina.random import make_default_seed
+from lamina.training import checks, weights
+from lamina.training.arrays import Leaf, to_leaves
+from lamina.training.callbacks import CallbackList, History
+from lamina.training.compiling import Compiling
+from lamina.training.data import (
+    ArrayAdapter,
+    DataAdapter,
+    DataSet,
+    IterableAdapter,
+    permutation_of,
+    unpack_x_y_sample_weight,
+)
+from lamina.training.hooks import FitHooks, TestHooks
+from lamina.training.interrupts import deferred_interrupts, interrupt_gate
+from lamina.training.loop import Loop
+from lamina.training.programs import trainable_as_compiled
+
+
+class Trainer(Compiling):
+    """Training and inference of models: `compile`, `fit`, `evaluate`, `predict`, and the one-batch forms."""
+
+    history: History | None = None
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> History:
+        """Train for some epochs; returns the History of losses and metrics.
+
+        x, y: arrays, tables, or lists or dicts of them, one row per sample; or x yields batches (x, y) or
+        (x, y, sample_weight). batch_size: rows per step, 32 by default. verbose: 0 silent, 1 a moving line,
+        2 a line per epoch, "auto" what suits the output. validation_split: fraction of the last rows not to
+        train on. validation_data: (x, y), (x, y, sample_weight), or batches. shuffle: True for a new order
+        in each epoch, decided by `set_random_seed` alone; "batch" for the rows within each batch.
+        class_weight: {class: weight}, with several outputs {output: {class: weight}}; sample_weight: one
+        weight per row (or per row and time step), with several outputs a list or dict; the two are
+        multiplied. initial_epoch: the epoch to go on from, where `epochs` is the last one. steps_per_epoch:
+        batches that make an epoch. validation_freq: validate every so many epochs, or in these (a list).
+
+        Data, targets and arguments are checked before the first step: DataError, ShapeError, ArgumentError. A
+        step whose loss or gradient is not finite is not applied: NonFiniteError says where it came from.
+        After Ctrl-C the model is as after some whole step, and `model.history` has the epochs so far.
+
+        >>> history = model.fit(x, y, epochs=5, validation_split=0.2)
+        >>> history.history["val_loss"]
+        """
+        self._check_compiled("fit")
+        checks.fit_arguments(
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+        order = permutation_of(make_default_seed(), shuffle)
+        validation: DataAdapter | None = None
+        validation_batch = validation_batch_size or batch_size
+        if is_source(x):
+            checks.source_arguments(y, sample_weight, validation_split, validation_data)
+            train: DataAdapter = IterableAdapter(x, partial(self._batch, class_weight), steps_per_epoch)
+        else:
+            data = self._data_set(x, y, sample_weight, class_weight)
+            if validation_split and validation_data is None:
+                data, held_out = data.split(validation_split)
+                validation = ArrayAdapter(held_out, validation_batch, validation_steps, repeat=False)
+            train = ArrayAdapter(data, batch_size, steps_per_epoch, order)
+        if validation_data is not None:
+            validation = self._validation(validation_data, validation_batch, validation_steps)
+
+        with interrupt_gate():
+            self._prepare("train", train)
+            if validation is not None:
+                self._prepare("test", validation)
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(
+                    callbacks,
+                    add_history=True,
+                    add_progbar=verbose != 0,
+                    model=self,
+                    verbose=verbose,
+                    epochs=epochs,
+                    steps=train.steps,
+                )
+            try:
+                self._fit(train, validation, callbacks, range(initial_epoch, epochs), validation_freq)
+            finally:
+                train.close()
+                callbacks.on_exit()
+        assert self.history is not None
+        return self.history
+
+    def _fit(
+        self,
+        train: DataAdapter,
+        validation: DataAdapter | None,
+        callbacks: CallbackList,
+        epochs: range,
+        validation_freq: Any,
+    ) -> None:
+        hooks = FitHooks(self, callbacks)
+        training = Loop(self._programs, "train", train, hooks)
+        testing = (
+            None
+            if validation is None
+            else Loop(self._programs, "test", validation, TestHooks(self, callbacks))
+        )
+        self.stop_training = False
+        logs: dict[str, Any] = {}
+        callbacks.on_train_begin()
+        for epoch in epochs:
+            hooks.epoch = epoch
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            logs = training.epoch()
+            if testing is not None and not hooks.ended and _is_due(epoch, validation_freq):
+                logs |= {f"val_{name}": value for name, value in self._test(testing, callbacks).items()}
+            if not hooks.ended:
+                callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        with deferred_interrupts():
+            self.optimizer.finalize_variable_values(self.trainable_weights)  # type: ignore[attr-defined]
+        callbacks.on_train_end(logs)
+
+    def _test(self, testing: Loop, callbacks: CallbackList) -> dict[str, Any]:
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        logs = testing.epoch()
+        callbacks.on_test_end(logs)
+        return logs
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The loss and metrics on data, with training=False: a list in the order of `metrics_names`, or one
+        number.
+
+        Arguments are those of `fit`. steps: the number of batches to stop after. return_dict: a dict by name.
+        """
+        checks.unexpected_keywords("evaluate", kwargs, _EVALUATE)
+        self._check_compiled("evaluate")
+        checks.batch_arguments(batch_size, verbose, steps)
+        if is_source(x):
+            adapter: DataAdapter = IterableAdapter(x, partial(self._batch, None), steps)
+        else:
+            data = self._data_set(x, y, sample_weight)
+            adapter = ArrayAdapter(data, batch_size, steps, repeat=False)
+        with interrupt_gate():
+            self._prepare("test", adapter)
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(
+                    callbacks,
+                    add_progbar=verbose != 0,
+                    model=self,
+                    verbose=verbose,
+                    epochs=1,
+                    steps=adapter.steps,
+                )
+            try:
+                logs = self._test(
+                    Loop(self._programs, "test", adapter, TestHooks(self, callbacks)), callbacks
+                )
+            finally:
+                callbacks.on_exit()
+        return logs if return_dict else self._in_order(logs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for all rows of `x`, with training=False. Any thread may call it, also during `fit`.
+
+        batch_size: rows at a time; left out, it is chosen for speed if rows do not influence each other.
+        verbose: "auto" shows progress only where it takes long.
+        """
+        if callbacks is None and steps is None and batch_size is None and type(x) is np.ndarray:
+            ready = self._predictor.fast(x)
+            if ready is not None and verbose in (0, "auto"):
+                return ready(x)
+        checks.batch_arguments(batch_size, verbose, steps)
+        return self._predict_batches(x, batch_size, verbose, steps, callbacks)
+
+    def _predict_batches(
+        self, x: Any, batch_size: int | None, verbose: Any, steps: int | None, callbacks: Any
+    ) -> Any:
+        from lamina.training.prediction_loop import predict
+
+        data = x if is_source(x) else self._data_set(x, finite=False)
+        self._ensure_built(data if isinstance(data, DataSet) else None)
+        return predict(self, data, x, batch_size, verbose, steps, callbacks)
+
+    # --- one batch ---------------------------------------------------------------------------------
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step on these rows. Returns the loss and metrics on them, as `evaluate` does."""
+        self._check_compiled("train_on_batch")
+        return self._on_batch("train", self._data_set(x, y, sample_weight, class_weight), return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and metrics on these rows, as `evaluate` returns them."""
+        self._check_compiled("test_on_batch")
+        return self._on_batch("test", self._data_set(x, y, sample_weight), return_dict)
+
+    def _on_batch(self, kind: str, data: DataSet, return_dict: bool) -> Any:
+        adapter = ArrayAdapter(data, data.rows, repeat=False)
+        self._prepare(kind, adapter)
+        self.reset_metrics()
+        hooks = (
+            FitHooks(self, CallbackList(model=self)) if kind == "train" else TestHooks(self, CallbackList())
+        )
+        logs = Loop(self._programs, kind, adapter, hooks).epoch()
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for these rows, in one go."""
+        if type(x) is np.ndarray:
+            ready = self._predictor.fast(x)
+            if ready is not None:
+                return ready(x)
+        data = self._data_set(x, finite=False)
+        self._ensure_built(data)
+        return self._predictor.batch(data, x)
+
+    # --- preparation -------------------------------------------------------------------------------
+
+    def _data_set(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, finite: bool = True
+    ) -> DataSet:
+        """What the user gave as arrays that belong together, checked as far as that needs no program."""
+        x = to_leaves(x, "x", finite)
+        # A loss of the user's own may give NaN a meaning, such as "not known".
+        y = to_leaves(y, "y", finite=self._compile_loss is None or self._compile_loss.is_built_in)
+        sample_weight = weights.checked(to_leaves(sample_weight, "sample_weight"))
+        if class_weight is not None:
+            names = getattr(self, "output_names", None)
+            sample_weight = weights.weigh_classes(y, sample_weight, class_weight, names)
+        checks.inputs_fit(self, x)
+        return DataSet(x, y, sample_weight)
+
+    def _batch(self, class_weight: Any, batch: Any) -> DataSet:
+        """A batch that the user's data yielded."""
+        data = self._data_set(*unpack_x_y_sample_weight(batch), class_weight)
+        self._check_targets(data)
+        return data
+
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> DataAdapter:
+        if not isinstance(data, (tuple, list)) and is_source(data):
+            return IterableAdapter(data, partial(self._batch, None), steps)
+        return ArrayAdapter(self._data_set(*unpack_x_y_sample_weight(data)), batch_size, steps, repeat=False)
+
+    def _prepare(self, kind: str, adapter: DataAdapter) -> None:
+        """Everything that can fail before the first step, and the programs for the batches that will come."""
+        sample = adapter.sample()
+        self._ensure_built(sample)
+        for batch_type in adapter.batch_types():
+            self._programs.get(kind, batch_type)
+        self._check_targets(sample)
+
+    def _check_targets(self, data: DataSet) -> None:
+        if self._compile_loss is not None and self._compile_loss.built:
+            self._compile_loss.check_targets(data.data[1])
+
+    def _ensure_built(self, data: DataSet | None) -> None:
+        """The weights of the layers, and the slots of the optimizer, exist from here on."""
+        with deferred_interrupts():
+            unbuilt = any(not layer.built for layer in self._flatten_layers())  # type: ignore[attr-defined]
+            if unbuilt and data is not None:
+                self(tree.map_structure(_symbolic, data.data[0]))  # type: ignore[operator]
+            if self.compiled and not self.optimizer.built:
+                with trainable_as_compiled(self):
+                    self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+
+def is_source(x: Any) -> bool:
+    """Whether `x` yields batches, and is not data itself."""
+    if x is None or isinstance(x, (list, tuple, Mapping, str, bytes)):
+        return False
+    if hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocoo"):
+        return False
+    return isinstance(x, Iterable)
+
+
+def _symbolic(leaf: Leaf | None) -> KerasTensor | None:
+    return None if leaf is None else KerasTensor((None, *leaf.array.shape[1:]), leaf.array.dtype.name)
+
+
+def _is_due(epoch: int, validation_freq: Any) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    return epoch + 1 in validation_freq
+
+
+_EVALUATE = ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks", "return_dict")
