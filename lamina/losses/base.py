@@ -20,7 +20,7 @@ class Loss:
 
     name: for logs. reduction: how the values become one number -
     "sum_over_batch_size" and "mean": their sum, divided by how many there are (masked ones do not count);
-    "mean_with_sample_weight": their weighted sum, divided by the sum of the weights;
+    "mean_with_sample_weight": their weighted mean, the weighted sum divided by the sum of all weights;
     "sum": their weighted sum; "none" or None: no reduction.
     dtype: what predictions and targets are cast to; None for the default float.
 
@@ -243,20 +243,14 @@ def reduce_weighted_values(
     total = ops.sum(values)
     if reduction == "sum":
         return total
-    if reduction == "mean_with_sample_weight" and (weights is not None or mask is not None):
-        return ops.divide_no_nan(total, ops.sum(_weights_of_unmasked(weights, mask, values.dtype)))
+    divisor = None if mask is None else ops.cast(mask, values.dtype)
+    if reduction == "mean_with_sample_weight" and weights is not None:
+        divisor = weights if divisor is None else weights * divisor
     count = ops.size(values)
-    if mask is None:
+    if divisor is None:
         return total / count if count else total
-    # A mask of fewer axes than the values stands for count / size of them each.
-    valid = ops.sum(ops.cast(mask, values.dtype)) * (count / max(ops.size(mask), 1))
-    return ops.divide_no_nan(total, valid)
-
-
-def _weights_of_unmasked(weights: Any, mask: Any, dtype: Any) -> Any:
-    if weights is None or mask is None:
-        return weights if mask is None else ops.cast(mask, dtype)
-    return ops.where(mask, weights, ops.zeros_like(weights))
+    # What has extent 1 along an axis counts for every value along it.
+    return ops.divide_no_nan(total, ops.sum(divisor) * (count / max(ops.size(divisor), 1)))
 
 
 def align(weights: Any, values: Any, kind: str) -> tuple[Any, Any]:

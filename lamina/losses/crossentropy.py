@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 
 from lamina import ops
-from lamina.core import dtypes
 from lamina.core.errors import ArgumentError, DataError, ShapeError
 from lamina.core.shapes import normalize_axis, remove
 from lamina.losses.base import BuiltInLoss, LabelLoss, matching_pair, set_mask
-from lamina.losses.logits import (
-    clip_probabilities,
-    log_softmax_parts,
-    sigmoid_logits,
-    softmax_logits,
-    softplus,
-)
+from lamina.losses.logits import sigmoid_logits, softmax_logits
+from lamina.ops.index import matches_class
 
 MEAN = "sum_over_batch_size"
 
@@ -49,9 +43,8 @@ def elementwise_crossentropy(y_true: Any, y_pred: Any, from_logits: bool) -> Any
     """-t log(p) - (1 - t) log(1 - p), element by element."""
     logits = y_pred if from_logits else sigmoid_logits(y_pred)
     if logits is not None:
-        return softplus(logits) - y_true * logits
-    p = clip_probabilities(y_pred)
-    return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))
+        return ops.binary_crossentropy(y_true, logits, from_logits=True)
+    return ops.binary_crossentropy(y_true, y_pred)
 
 
 def smooth_binary(y_true: Any, label_smoothing: float) -> Any:
@@ -71,7 +64,10 @@ def categorical_crossentropy(
     """
     y_true, y_pred = class_pair("categorical_crossentropy", y_true, y_pred, axis)
     y_true = smooth_categorical(y_true, label_smoothing, axis)
-    return -ops.sum(y_true * log_probabilities(y_pred, from_logits, axis), axis=axis)
+    logits = y_pred if from_logits else softmax_logits(y_pred, axis)
+    if logits is not None:
+        return ops.categorical_crossentropy(y_true, logits, from_logits=True, axis=axis)
+    return ops.categorical_crossentropy(y_true, y_pred, axis=axis)
 
 
 def class_pair(name: str, y_true: Any, y_pred: Any, axis: int) -> tuple[Any, Any]:
@@ -99,15 +95,6 @@ def smooth_categorical(y_true: Any, label_smoothing: float, axis: int) -> Any:
     return y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[axis]
 
 
-def log_probabilities(y_pred: Any, from_logits: bool, axis: int) -> Any:
-    """log(p) from probabilities or logits."""
-    logits = y_pred if from_logits else softmax_logits(y_pred, axis)
-    if logits is not None:
-        shifted, log_total = log_softmax_parts(logits, axis)
-        return shifted - log_total
-    return ops.log(clip_probabilities(y_pred / ops.sum(y_pred, axis=axis, keepdims=True)))
-
-
 # --- sparse ----------------------------------------------------------------------------------------
 
 
@@ -125,14 +112,11 @@ def sparse_categorical_crossentropy(
     name = "sparse_categorical_crossentropy"
     y_pred, axis = _class_predictions(name, y_pred, axis)
     labels = _labels(name, y_true, tuple(y_pred.shape), axis, ignore_class)
-    is_label = _is_label(labels, y_pred, axis)
     logits = y_pred if from_logits else softmax_logits(y_pred, axis)
     if logits is not None:
-        shifted, log_total = log_softmax_parts(logits, axis)
-        values = ops.squeeze(log_total, axis) - _pick(is_label, shifted, axis)
+        values = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True, axis=axis)
     else:
-        p = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
-        values = -_pick(is_label, ops.log(clip_probabilities(p)), axis)
+        values = ops.sparse_categorical_crossentropy(labels, y_pred, axis=axis)
     if ignore_class is None:
         return values
     valid = ops.not_equal(labels, ignore_class)
@@ -144,7 +128,8 @@ def label_probabilities(name: str, y_true: Any, y_pred: Any) -> Any:
     """p[label] for each sample: the probability, along the last axis, of the class that is right."""
     y_pred, axis = _class_predictions(name, y_pred, -1)
     labels = _labels(name, y_true, tuple(y_pred.shape), axis, None)
-    return _pick(_is_label(labels, y_pred, axis), y_pred, axis)
+    is_label = matches_class(labels, y_pred.shape[axis], axis)
+    return ops.sum(ops.where(is_label, y_pred, ops.zeros_like(y_pred)), axis=axis)
 
 
 def _class_predictions(name: str, y_pred: Any, axis: int) -> tuple[Any, int]:
@@ -153,20 +138,8 @@ def _class_predictions(name: str, y_pred: Any, axis: int) -> tuple[Any, int]:
     return y_pred, normalize_axis(axis, len(y_pred.shape))
 
 
-def _is_label(labels: Any, y_pred: Any, axis: int) -> Any:
-    """True where the class is the label. A comparison with the class numbers, where gathering would do too,
-    keeps the value and the gradient of a sample within its row."""
-    classes = ops.arange(y_pred.shape[axis], dtype=labels.dtype)
-    along_axis = tuple(-1 if a == axis else 1 for a in range(len(y_pred.shape)))
-    return ops.equal(ops.expand_dims(labels, axis), ops.reshape(classes, along_axis))
-
-
-def _pick(is_label: Any, x: Any, axis: int) -> Any:
-    return ops.sum(ops.where(is_label, x, ops.zeros_like(x)), axis=axis)
-
-
 def _labels(name: str, y_true: Any, output: tuple[int, ...], axis: int, ignore_class: int | None) -> Any:
-    """The class numbers as int32 (or wider), without the class axis, checked as far as they can be seen."""
+    """The class numbers as int32, without the class axis, checked as far as they can be seen."""
     labels = ops.convert_to_tensor(y_true)
     if len(labels.shape) == len(output) and labels.shape[axis] == 1:
         labels = ops.squeeze(labels, axis)
@@ -182,8 +155,7 @@ def _labels(name: str, y_true: Any, output: tuple[int, ...], axis: int, ignore_c
         )
     if isinstance(labels, np.ndarray):
         check_labels(name, np.asarray(labels), output[axis], ignore_class)
-    wide = dtypes.standardize(labels.dtype) in ("int64", "uint32", "uint64")
-    return labels if wide else ops.cast(labels, "int32")
+    return ops.cast(labels, "int32")
 
 
 def check_labels(

@@ -13,10 +13,10 @@ from lamina.losses.base import BuiltInLoss, matching_pair
 from lamina.losses.crossentropy import (
     class_pair,
     elementwise_crossentropy,
-    log_probabilities,
     smooth_binary,
     smooth_categorical,
 )
+from lamina.losses.logits import softmax_logits
 
 MEAN = "sum_over_batch_size"
 
@@ -60,7 +60,12 @@ def categorical_focal_crossentropy(
     """
     y_true, y_pred = class_pair("categorical_focal_crossentropy", y_true, y_pred, axis)
     y_true = smooth_categorical(y_true, label_smoothing, axis)
-    log_p = log_probabilities(y_pred, from_logits, axis)
+    logits = y_pred if from_logits else softmax_logits(y_pred, axis)
+    if logits is not None:
+        log_p = ops.log_softmax(logits, axis=axis)
+    else:
+        p = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
+        log_p = ops.log(ops.clip(p, config.epsilon, 1.0 - config.epsilon))
     return -ops.sum(alpha * focus(ops.exp(log_p), gamma) * y_true * log_p, axis=axis)
 
 

@@ -1,10 +1,10 @@
 """Logarithms of probabilities: from the logits, also where only a traced softmax or sigmoid was given.
 
 Taking the logarithm of a softmax that has underflowed loses what the logits still know, and its gradient.
-Inside a trace the graph remembers: if the probabilities *are* the softmax of some value, building that softmax
-again gives the very same node (equal nodes are one object), so the test is exact, whatever `ops.softmax` is
-made of. Keras does the same with TensorFlow. Where probabilities come from anywhere else, or are plain arrays,
-they are clipped to [epsilon, 1 - epsilon] as in Keras.
+Inside a trace the graph remembers: if the probabilities *are* the softmax of some value, building that
+softmax again gives the very same node (equal nodes are one object), so the test is exact, whatever
+`ops.softmax` is made of. Keras does the same with TensorFlow. Where probabilities come from anywhere else, or
+are plain arrays, they are clipped to [epsilon, 1 - epsilon] as in Keras.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any
 
 from lamina import ops
 from lamina.core import dtypes
-from lamina.core.config import config
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
 from lamina.ir.trace import Tensor
 
-# How far above a softmax its logits are: division, exp, subtraction, and room for one more.
+# How far above a softmax its logits are: division, exp, subtraction; and one step of room.
 _REACH = 4
 
 
@@ -52,28 +51,3 @@ def argument_of(function: Callable[[Any], Any], result: Any) -> Any:
             if function(Tensor(candidate)).value is value:
                 return Tensor(candidate)
     return None
-
-
-def log_softmax_parts(logits: Any, axis: int) -> tuple[Any, Any]:
-    """(shifted, log_total): the log-softmax is `shifted - log_total`; log_total has extent 1 along `axis`.
-
-    Kept apart, they make the smallest gradient; both are the same nodes as in `ops.softmax`.
-    """
-    shifted = logits - ops.stop_gradient(ops.max(logits, axis=axis, keepdims=True))
-    return shifted, ops.log(ops.sum(ops.exp(shifted), axis=axis, keepdims=True))
-
-
-def softplus(x: Any) -> Any:
-    """log(1 + exp(x)) without overflow, with the derivative sigmoid(x) everywhere, also at 0.
-
-    One condition chooses both branches, so at 0, where untrained networks start, both derivatives are of the
-    same side; `max(x, 0) + log1p(exp(-|x|))` would give 0 there instead of 1/2.
-    """
-    is_positive = ops.greater_equal(x, 0)
-    zero = ops.zeros_like(x)
-    return ops.where(is_positive, x, zero) + ops.log1p(ops.exp(ops.where(is_positive, -x, x)))
-
-
-def clip_probabilities(probabilities: Any) -> Any:
-    """Probabilities held away from 0 and 1, as far as Keras holds them."""
-    return ops.clip(probabilities, config.epsilon, 1.0 - config.epsilon)

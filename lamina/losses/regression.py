@@ -8,7 +8,6 @@ from typing import Any
 from lamina import ops
 from lamina.core.config import config
 from lamina.losses.base import BuiltInLoss, matching_pair
-from lamina.losses.logits import softplus
 
 MEAN = "sum_over_batch_size"
 
@@ -69,7 +68,7 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
     """mean(log(cosh(y_pred - y_true))): like e^2 / 2 for small errors, |e| - log 2 for large ones"""
     y_true, y_pred = matching_pair("log_cosh", y_true, y_pred)
     error = y_pred - y_true
-    return ops.mean(error + softplus(-2.0 * error) - math.log(2.0), axis=-1)
+    return ops.mean(error + ops.softplus(-2.0 * error) - math.log(2.0), axis=-1)
 
 
 class MeanSquaredError(BuiltInLoss):

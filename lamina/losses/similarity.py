@@ -7,7 +7,6 @@ from typing import Any
 from lamina import ops
 from lamina.core.errors import ShapeError
 from lamina.losses.base import LabelLoss, set_mask
-from lamina.losses.logits import softplus
 
 MEAN = "sum_over_batch_size"
 
@@ -43,7 +42,7 @@ def circle(
     push = gamma * ops.maximum(1.0 + margin - distances, 0.0) * (1.0 - margin - distances)
     pull_total, has_positive = masked_logsumexp(pull, positive)
     push_total, has_negative = masked_logsumexp(push, negative)
-    values = softplus(pull_total + push_total)
+    values = ops.softplus(pull_total + push_total)
     values = ops.where(ops.logical_and(has_positive, has_negative), values, ops.zeros_like(values))
     return set_mask(values, ops.greater(values, 0))
 

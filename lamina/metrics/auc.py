@@ -21,7 +21,8 @@ SUMMATION_METHODS = ("interpolation", "majoring", "minoring")
 class AUC(FourCounts):
     """Area under a curve that is sampled at thresholds between 0 and 1.
 
-    num_thresholds: evenly spaced, the first just below 0, the last just above 1. thresholds: own ones between.
+    num_thresholds: evenly spaced, the first just below 0, the last just above 1.
+    thresholds: own ones between these two, instead of evenly spaced ones.
     curve: "ROC" (true against false positive rate), "PR" (precision against recall), or "PRGAIN".
     summation_method: "interpolation" (trapezoids; for PR the interpolation of Davis and Goadrich, 2006),
     "minoring" or "majoring" (the lower or upper end of each step).

@@ -14,7 +14,7 @@ from lamina.variables import Variable
 
 
 class Metric:
-    """Base class of metrics: `update_state(...)` per batch, `result()` any time, `reset_state()` to begin anew.
+    """Base class of metrics: `update_state(...)` per batch, `result()` any time, `reset_state()` to restart.
 
     A subclass makes its state with `add_weight` and changes it with `assign`, in `lamina.ops` only; then the
     same code runs eagerly and compiled into the training step. `result` may return a tensor, a variable, or a
