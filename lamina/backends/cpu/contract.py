@@ -29,6 +29,7 @@ i64 registers; `place.mask` is None, or a constant mask at the right edge. `plac
 `place.pointer` address any operand by its strides over (batch, i, j), zero where it is broadcast, with the
 offset arithmetic shared between the places of a tile. Without an epilogue the sums are stored to `c`; with
 one, `c` is not touched (pass null if you like), and K = 0 gives zeros through the epilogue.
+Half precision is summed, and handed to the epilogue, in float32.
 A narrow C (N of a few columns) calls the epilogue with few lanes, one row at a time.
 """
 
@@ -37,7 +38,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from lamina.backends.cpu.contract_kernel import Epilogue, accumulate, finish_tile, pack_panel
+from lamina.backends.cpu import math
+from lamina.backends.cpu.contract_kernel import Epilogue, TileKernel
 from lamina.backends.cpu.contract_place import Place
 from lamina.backends.cpu.contract_plan import DIRECT, ContractPlan, ContractSpec, Panels, Tiles, plan_contract
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, index
@@ -75,6 +77,8 @@ def emit_contract(
 
 def _store_sums(plan: ContractPlan) -> Epilogue:
     def store(builder: Builder, value: Register, place: Place) -> None:
+        if plan.sum_dtype != plan.spec.dtype:
+            value = math.narrow(builder, value, plan.spec.dtype, plan.target)
         place.store(builder, value, builder.arguments[2], plan.spec.c_strides)
 
     return store
@@ -86,8 +90,9 @@ class _Tasks:
     def __init__(self, builder: Builder, plan: ContractPlan, epilogue: Epilogue) -> None:
         self.builder = builder
         self.plan = plan
-        self.epilogue = epilogue
+        self.kernel = TileKernel(builder, plan, epilogue)
         self.element = ELEMENT[plan.spec.dtype]
+        self.total = ELEMENT[plan.sum_dtype]
         self.a, self.b = builder.arguments[:2]
         self.scratch, self.begin, self.end = builder.arguments[-3:]
 
@@ -130,7 +135,7 @@ class _Tasks:
             with builder.loop(lower, upper) as loop:
                 column = self._start(loop.index, panels.first, panels.start, panels.width)
                 here = builder.pointer(source, builder.multiply(column, strides[2]), self.element)
-                pack_panel(builder, plan, panels, here, self._packed(loop.index, column_block))
+                self.kernel.pack(panels, here, self._packed(loop.index, column_block))
 
     def _tiles(self, batch: Register, column_block: Register, row_block: Register) -> None:
         """All tiles of one task, those that share rows of A one after the other."""
@@ -154,9 +159,9 @@ class _Tasks:
                         else:
                             step = plan.panel_stride
                             b = self._packed(number, column_block)
-                        sums = accumulate(builder, plan, tiles.rows, panels, a, b, step)
-                        rest = builder.pointer(self.scratch, plan.packed_elements, self.element)
-                        finish_tile(builder, plan, panels, sums, (batch, row, column), rest, self.epilogue)
+                        sums = self.kernel.accumulate(tiles.rows, panels, a, b, step)
+                        rest = builder.pointer(self.scratch, plan.packed_elements, self.total)
+                        self.kernel.finish(panels, sums, (batch, row, column), rest)
 
     def _runs(
         self, runs: Sequence[Run], block: Register, per_block: int, blocks: int
@@ -180,4 +185,4 @@ class _Tasks:
         builder, plan = self.builder, self.plan
         local = builder.subtract(panel, builder.multiply(column_block, plan.column_block))
         offset = builder.multiply(local, plan.spec.k * plan.panel_stride)
-        return builder.pointer(self.scratch, offset, self.element)
+        return builder.pointer(self.scratch, offset, self.total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lamina.backends.cpu.emit import Builder, Register, element_of, vector
+from lamina.backends.cpu.emit import Builder, Register, constant, element_of, lane_constants, vector
 
 Strides = tuple[int, int, int]
 
@@ -39,17 +39,19 @@ class Tile:
 
 @dataclass
 class Place:
-    """`lanes` neighbouring elements of one row of C, the first at (batch, row, column).
+    """`lanes` elements of C, the first at (batch, row, column), of which the first `valid` exist.
 
-    mask: None, or a constant mask of the lanes that exist.
+    They are neighbours along a row - or, where `columns` is not 0, whole rows of so many columns, one after
+    the other: lane l is row + l // columns, column l % columns. `offsets` tells where each lane lies.
     """
 
+    builder: Builder
     tile: Tile
     row_offset: int
     column_offset: int
     lanes: int
-    mask: Register | None
-    builder: Builder
+    valid: int
+    columns: int = 0
 
     @property
     def batch(self) -> Register:
@@ -57,11 +59,28 @@ class Place:
 
     @property
     def row(self) -> Register:
+        """The row of the first lane."""
         return self.builder.add(self.tile.row, self.row_offset)
 
     @property
     def column(self) -> Register:
+        """The column of the first lane."""
         return self.builder.add(self.tile.column, self.column_offset)
+
+    @property
+    def mask(self) -> Register | None:
+        """The lanes that exist as a constant; None when all do."""
+        if self.valid == self.lanes:
+            return None
+        return lane_constants([lane < self.valid for lane in range(self.lanes)], "i1")
+
+    def offsets(self, strides: Strides) -> list[int]:
+        """Elements from the first lane to each lane, in an operand with these strides."""
+        if not self.columns:
+            return [lane * strides[2] for lane in range(self.lanes)]
+        return [
+            lane // self.columns * strides[1] + lane % self.columns * strides[2] for lane in range(self.lanes)
+        ]
 
     def pointer(self, builder: Builder, base: Register, strides: Strides, element: str) -> Register:
         """The address of the first lane's element in an operand with these strides over (batch, i, j)."""
@@ -72,34 +91,30 @@ class Place:
 
     def load(self, builder: Builder, base: Register, strides: Strides, element: str) -> Register:
         """The operand's elements at this place, whatever its strides: contiguous, broadcast or scattered."""
-        step = strides[2]
-        if self.lanes == 1 or step == 1:
-            address = self.pointer(builder, base, strides, element)
-            return builder.load(vector(element, self.lanes), address, self.mask)
-        if step == 0:
-            address = self.pointer(builder, base, strides, element)
-            return builder.splat(builder.load(element, address), self.lanes)
-        value = Register("zeroinitializer", vector(element, self.lanes))
-        for lane, address in self._each(builder, base, strides, element):
-            value = builder.insert(value, builder.load(element, address), lane)
+        offsets = self.offsets(strides)
+        first = self.pointer(builder, base, strides, element)
+        if offsets == list(range(self.lanes)):
+            return builder.load(vector(element, self.lanes), first, self.mask)
+        if not any(offsets):
+            return builder.splat(builder.load(element, first), self.lanes)
+        used = sorted(set(offsets[: self.valid]))
+        if used == list(range(len(used))) and len(used) & (len(used) - 1) == 0:
+            few = builder.load(vector(element, len(used)), first)
+            order = [offset if offset < len(used) else 0 for offset in offsets]
+            return builder.shuffle(few, None, order) if few.lanes > 1 else builder.splat(few, self.lanes)
+        value = constant(0, element, self.lanes)
+        for lane, offset in enumerate(offsets[: self.valid]):
+            one = builder.load(element, builder.pointer(first, offset, element))
+            value = builder.insert(value, one, lane)
         return value
 
     def store(self, builder: Builder, value: Register, base: Register, strides: Strides) -> None:
         """Store the lanes that exist."""
         element = element_of(value.type)
-        if self.lanes == 1 or strides[2] == 1:
-            builder.store(value, self.pointer(builder, base, strides, element), self.mask)
-            return
-        for lane, address in self._each(builder, base, strides, element):
-            builder.store(builder.extract(value, lane), address)
-
-    def _each(
-        self, builder: Builder, base: Register, strides: Strides, element: str
-    ) -> list[tuple[int, Register]]:
         first = self.pointer(builder, base, strides, element)
-        return [(lane, builder.pointer(first, lane * strides[2], element)) for lane in range(self.valid)]
-
-    @property
-    def valid(self) -> int:
-        """How many of the lanes exist."""
-        return self.lanes if self.mask is None else self.mask.text.count("true")
+        offsets = self.offsets(strides)
+        if offsets == list(range(self.lanes)):
+            builder.store(value, first, self.mask)
+            return
+        for lane, offset in enumerate(offsets[: self.valid]):
+            builder.store(builder.extract(value, lane), builder.pointer(first, offset, element))

@@ -99,9 +99,14 @@ class ContractPlan:
     rolled: bool
 
     @cached_property
+    def sum_dtype(self) -> str:
+        """The dtype of the sums, of packed panels and of what the epilogue gets."""
+        return sum_dtype(self.spec.dtype)
+
+    @cached_property
     def lanes(self) -> int:
-        """Elements of a full vector."""
-        return self.target.lanes(self.spec.dtype)
+        """Elements of a full vector of sums."""
+        return self.target.lanes(self.sum_dtype)
 
     @cached_property
     def tile_count(self) -> int:
@@ -144,7 +149,7 @@ class ContractPlan:
         if not self.tasks:
             return 0
         tile = self.tiles[0].rows * self.panel_stride if self.rolled else 0
-        return round_up((self.packed_elements + tile) * dtypes.itemsize(self.spec.dtype), 64)
+        return round_up((self.packed_elements + tile) * dtypes.itemsize(self.sum_dtype), 64)
 
     @property
     def flops(self) -> int:
@@ -172,6 +177,11 @@ class ContractPlan:
 
 def _describe(piece: Piece) -> str:
     return str(piece.lanes) if piece.valid == piece.lanes else f"{piece.valid}/{piece.lanes}"
+
+
+def sum_dtype(dtype: str) -> str:
+    """Half precision is summed in float32; everything else in its own dtype."""
+    return "float32" if dtype in ("float16", "bfloat16") else dtype
 
 
 def round_up(count: int, unit: int) -> int:
@@ -247,25 +257,30 @@ def _shapes(target: Target) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _cycles(rows: int, vectors: int, near: bool) -> float:
-    """Estimated cycles of a step of k: two multiply-adds and two loads a cycle, a sum is ready after four.
+def _cycles(rows: int, vectors: int, target: Target, far: float) -> float:
+    """Estimated cycles of one step of k for a tile.
 
-    near: whether the panel of B stays in the first cache; otherwise its lines come from the second.
+    Two multiply-adds and two loads start each cycle, a sum can be added to every fourth cycle, and `far`
+    cache lines come from the second cache at one in two cycles, not quite hidden.
     """
-    return max(rows * vectors / 2, (rows + vectors) / 2, 4.0) + (0.0 if near else 0.3 * vectors)
+    arithmetic = rows * vectors / 2 * (1 if target.fma else 2)
+    return max(arithmetic, (rows + vectors) / 2, 4.0, 2.0 * far) + 0.1 * far
 
 
 def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
     """Estimated cycles of the whole product with tiles of at most this size."""
-    total = 0.0
-    cache = target.caches.l1 * 5 // 8
-    for tiles in split_rows(spec.m, rows):
-        for panels in split_columns(spec.n, vectors, target, spec.dtype):
-            count = len(panels.pieces)
-            near = spec.k * count * target.vector_bytes <= cache
-            step = _cycles(tiles.rows, count, near)
-            total += tiles.count * panels.count * (spec.k * step + 2.0 * tiles.rows * count + 25)
-    return total
+    tiles = split_rows(spec.m, rows)
+    panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
+    cycles = 0.0
+    for run in tiles:
+        for strip in panels:
+            count = len(strip.pieces)
+            near = spec.k * count * target.vector_bytes <= target.caches.l1 * 5 // 8
+            far = 0.0 if near else count * target.vector_bytes / 64
+            step = _cycles(run.rows, count, target, far)
+            cycles += run.count * strip.count * (spec.k * step + 1.5 * run.rows * count + 25)
+    # Each combination of tile and panel sizes is machine code of its own, which takes milliseconds to make.
+    return cycles * (1 + 0.02 * (len(tiles) * len(panels) - 1) + 0.0005 * rows * vectors)
 
 
 # --- the plan --------------------------------------------------------------------------------------
@@ -291,7 +306,7 @@ def shaped_plan(
 ) -> ContractPlan:
     """The plan with tiles of at most `rows` by `vectors`; `plan_contract` picks the two."""
     tiles = split_rows(spec.m, rows)
-    panels = split_columns(spec.n, vectors, target, spec.dtype)
+    panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
     tile_count = sum(run.count for run in tiles)
     panel_count = sum(run.count for run in panels)
     source = source or _source(spec, target, tile_count)
@@ -309,12 +324,10 @@ def _best_shape(spec: ContractSpec, target: Target) -> tuple[int, int]:
 
 def _source(spec: ContractSpec, target: Target, tile_count: int) -> str:
     _, step, neighbour = spec.b_strides
-    size = dtypes.itemsize(spec.dtype)
     if neighbour == 1 or spec.n == 1:
-        return DIRECT
-    if step == 1 and size >= 4:
-        return TRANSPOSE
-    return GATHER
+        widened = sum_dtype(spec.dtype) != spec.dtype
+        return COPY if widened and tile_count > 2 else DIRECT
+    return TRANSPOSE if step == 1 and dtypes.itemsize(spec.dtype) >= 4 else GATHER
 
 
 def _blocks(spec: ContractSpec, tile_count: int, panel_count: int) -> tuple[int, int]:
