@@ -30,16 +30,11 @@ def quick_two_sum(x: Vector, y: Vector) -> Double:
     return Double(total, y - (total - x))
 
 
-def halves(x: Vector) -> tuple[Vector, Vector]:
+def _halves(x: Vector) -> tuple[Vector, Vector]:
     """x as a sum of two floats with half the digits each (the second one signed)."""
-    high = first_half(x)
-    return high, x - high
-
-
-def first_half(x: Vector) -> Vector:
-    """x rounded to half the digits: 12 bits of float32, 26 of float64."""
     cut = (x.format.mantissa + 2) // 2
-    return ((x.as_bits() + (1 << (cut - 1))) & (-1 << cut)).as_float()
+    high = ((x.as_bits() + (1 << (cut - 1))) & (-1 << cut)).as_float()
+    return high, x - high
 
 
 def two_product(x: Vector, y: Operand) -> Double:
@@ -48,7 +43,7 @@ def two_product(x: Vector, y: Operand) -> Double:
     product = x * other
     if x.target.fma:
         return Double(product, fma(x, other, -product))
-    (a, b), (c, d) = halves(x), halves(other)
+    (a, b), (c, d) = _halves(x), _halves(other)
     return Double(product, ((a * c - product) + a * d + b * c) + b * d)
 
 

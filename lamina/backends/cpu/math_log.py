@@ -13,7 +13,7 @@ NAN = float("nan")
 INFINITY = float("inf")
 
 # From here on x + sqrt(x**2 + 1) and x + sqrt(x**2 - 1) round to 2x.
-HUGE = {"float32": 2.0**13, "float64": 2.0**28}
+HUGE = {"float32": 2.0**30, "float64": 2.0**60}
 # Smaller numbers are their own log1p, and twice their arctanh is that of their double.
 TINY = {"float32": 2.0**-25, "float64": 2.0**-54}
 

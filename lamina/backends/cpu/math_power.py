@@ -56,9 +56,9 @@ def _float64(x: Vector, y: Vector) -> Vector:
     """x ** y for x > 0."""
     logarithm = _logarithm(x)
     product, error = two_product(y, logarithm.high)
-    error = fma(y, logarithm.low, error)
     low, high = EXP_LIMITS["float64"]
-    # Where the product is cut off, the result is 0 or infinity whatever the error.
+    # Where the product is cut off, the result is 0 or infinity whatever the error, which may be large there.
+    error = (product.absolute() < 2 * high).where(fma(y, logarithm.low, error), 0.0)
     k, r, shifted = reduce(product.at_most(high).at_least(low), 2 * x.format.bias)
     return scale(exp_of_remainder(r + error), k, shifted)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lamina.backends.cpu.math_double import first_half, halves
 from lamina.backends.cpu.math_vector import Vector, fma, repeat_while
 
 NAN = float("nan")
@@ -58,10 +57,16 @@ def _subtract_multiple(x: Vector, y: Vector) -> Vector:
     quotient = x / y
     if x.target.fma:
         return fma(-quotient.rint(), y, x)
-    # Without a fused multiply-add n and both halves of y are so short that the products are exact.
-    n = first_half(quotient).rint()
-    high, low = halves(y)
-    return (x - n * high) - n * low
+    # Without a fused multiply-add, n and both halves of y are so short that the products are exact. Nothing is
+    # rounded up on the way, so that they cannot overflow either.
+    n = _cut(quotient).trunc()
+    high = _cut(y)
+    return (x - n * high) - n * (y - high)
+
+
+def _cut(x: Vector) -> Vector:
+    """The first half of the digits."""
+    return (x.as_bits() & (-1 << ((x.format.mantissa + 2) // 2))).as_float()
 
 
 def remainder(x: Vector, y: Vector) -> Vector:
@@ -79,10 +84,13 @@ def floor_divide(x: Vector, y: Vector) -> Vector:
     size, divisor = x.absolute(), y.absolute()
     rest, below = _rest(size, divisor)
     truncated = (below & rest.differs(0.0)).where(divisor - rest, rest)
-    quotient = ((size - truncated) / divisor).rint()
     differ = (x.as_bits() ^ y.as_bits()) < 0
-    down = (differ & truncated.differs(0.0)).where(quotient + 1.0, quotient)
-    result = differ.where(-down, down)
+    quotient = (size - truncated) / divisor
+    quotient = differ.where(-quotient, quotient)
+    quotient = (differ & truncated.differs(0.0)).where(quotient - 1.0, quotient)
+    # A whole number but for its rounding; as NumPy has it, the half counts downwards.
+    result = quotient.floor()
+    result = (quotient - result > 0.5).where(result + 1.0, result)
     result = _defined(size, divisor).where(result, NAN)
     return divisor.equals(0.0).where(x / y, result)
 

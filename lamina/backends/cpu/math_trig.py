@@ -69,7 +69,8 @@ def _far_quarter_turns(x: Vector) -> tuple[Vector, Vector]:
     for term in terms[1:]:
         rough = rough + term
     count = rough.rint()
-    fraction = _exact_sum([-count, *terms])
+    # Infinity loses its exponent above; it minus itself is NaN, and of other numbers 0.
+    fraction = _exact_sum([-count, *terms]) + (wide - wide)
     shifted = (whole + count + DOUBLE.magic).as_bits()
     r = fraction * HALF_PI
     if x.element == "double":

@@ -1,0 +1,109 @@
+"""Runs one primitive's vector code on arrays, for any processor level this machine can run, and any lanes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+
+from lamina.backends.cpu import jit, math
+from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, vector
+from lamina.backends.cpu.target import Target
+from lamina.core import dtypes
+from lamina.ir import primitives as p
+
+LEVELS = ("avx512", "avx2", "sse2")  # those that run here
+HALVES = ("float16", "bfloat16")
+
+
+def kernel_text(
+    name: str, operand_dtypes: Sequence[str], result_dtype: str, lanes: int, target: Target, looped: bool = True
+) -> str:
+    """IR of `kernel(result, operands..., count)`: the primitive on `count` elements, or on `lanes` if not looped."""
+
+    def body(builder: Builder, registers: list[Register]) -> Register:
+        return math.emit(builder, p.TABLE[name], operand_dtypes, result_dtype, registers, target)
+
+    return body_text(body, operand_dtypes, result_dtype, lanes, target, looped)
+
+
+def body_text(
+    body: Callable[[Builder, list[Register]], Register],
+    operand_dtypes: Sequence[str],
+    result_dtype: str,
+    lanes: int,
+    target: Target,
+    looped: bool = True,
+) -> str:
+    module = Module(target.function_attributes)
+    pointers = [("ptr", f"x{i}") for i in range(len(operand_dtypes) + 1)]
+    builder = Builder(module, "kernel", [*pointers, ("i64", "count")])
+    *arrays, count = builder.arguments
+
+    def once(position: Register | int) -> None:
+        loaded = [
+            builder.load(vector(ELEMENT[dtype], lanes), builder.pointer(array, position, ELEMENT[dtype]))
+            for array, dtype in zip(arrays[1:], operand_dtypes)
+        ]
+        result = body(builder, loaded)
+        builder.store(result, builder.pointer(arrays[0], position, ELEMENT[result_dtype]))
+
+    if looped:
+        with builder.loop(0, count, lanes) as loop:
+            once(loop.index)
+    else:
+        once(0)
+    builder.finish()
+    return module.text()
+
+
+def run_text(text: str, target: Target, operands: Sequence[np.ndarray], result_dtype: str) -> np.ndarray:
+    code = jit.load(jit.compile_object(text, target))
+    result = np.empty(operands[0].shape, dtypes.to_numpy(result_dtype))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(code.address("kernel"))
+    function(result.ctypes.data, *(operand.ctypes.data for operand in operands), result.size)
+    return result
+
+
+@cache
+def _compiled(name: str, operand_dtypes: tuple[str, ...], result_dtype: str, lanes: int, level: str):
+    target = Target.named(level)
+    return jit.load(jit.compile_object(kernel_text(name, operand_dtypes, result_dtype, lanes, target), target))
+
+
+def run(
+    name: str, *operands: np.ndarray, lanes: int | None = None, level: str = "avx512", result_dtype: str | None = None
+) -> np.ndarray:
+    """The primitive on arrays of equal shape. The last lanes are filled up with copies of the first element."""
+    names = tuple(dtypes.of_numpy(operand.dtype) for operand in operands)
+    if result_dtype is None:
+        result_dtype = p.TABLE[name].infer(tuple(_type(operand) for operand in operands), {})[0].dtype
+    lanes = lanes or max(1, Target.named(level).vector_bytes // max(operand.itemsize for operand in operands))
+    code = _compiled(name, names, result_dtype, lanes, level)
+    count = operands[0].size
+    full = -(-count // lanes) * lanes
+    padded = [np.resize(operand, full) for operand in operands]
+    result = np.empty(full, dtypes.to_numpy(result_dtype))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(code.address("kernel"))
+    function(result.ctypes.data, *(operand.ctypes.data for operand in padded), full)
+    return result[:count]
+
+
+def _type(array: np.ndarray):
+    from lamina.ir.graph import TensorType
+
+    return TensorType(array.shape, dtypes.of_numpy(array.dtype))
+
+
+def listing(name: str, operand_dtypes: Sequence[str], result_dtype: str, lanes: int, level: str) -> str:
+    """The assembly of one application, straight (no loop)."""
+    target = Target.named(level)
+    return jit.assembly(kernel_text(name, operand_dtypes, result_dtype, lanes, target, looped=False), target)
+
+
+def instructions(assembly: str) -> list[str]:
+    """The instructions of a listing, without labels and directives."""
+    lines = (line.split("#")[0].strip() for line in assembly.splitlines())
+    return [line for line in lines if line and not line.startswith(".") and not line.endswith(":")]
