@@ -39,10 +39,10 @@ def run_traced():
         with Trace() as trace:
             tensors = [trace.input(f"x{i}", x.shape, dtypes.of_numpy(x.dtype)) for i, x in enumerate(arrays)]
             results = function(*tensors)
-        updates = trace.updates()
+        updates, states = trace.updates(), [state.array for state in trace.states]
         outputs = [tensor.value for tensor in flatten(results)] if results is not None else []
         graph = Graph((*trace.state_inputs, *trace.inputs), (*outputs, *(value for _, value in updates)))
-        values = run_graph(graph, [state.array for state in trace.states] + list(arrays))
+        values = [np.array(value) for value in run_graph(graph, [*states, *arrays])]
         for (position, _), value in zip(updates, values[len(outputs) :]):
             trace.states[position].array[...] = value
         return None if results is None else pack_like(results, values[: len(outputs)])
