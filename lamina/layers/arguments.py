@@ -1,0 +1,60 @@
+"""Checks of constructor arguments that several layers share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lamina.core.errors import ArgumentError
+from lamina.layers.input_spec import describe_layer
+
+
+def positive_integer(value: Any, argument: str, layer: Any) -> int:
+    """`value` as an int of at least 1; ArgumentError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ArgumentError(
+            f"{describe_layer(layer)} cannot have {argument}={value!r}.",
+            expected="a whole number of at least 1",
+        )
+    return int(value)
+
+
+def number(
+    value: Any,
+    argument: str,
+    layer: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_end: bool = False,
+) -> float:
+    """`value` when it is a finite number from `low` to `high` (short of `high` if `open_end`); else ArgumentError."""
+    fits = (
+        isinstance(value, (int, float, np.integer, np.floating))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+        and not (open_end and value == high)
+    )
+    if fits:
+        return value.item() if isinstance(value, np.generic) else value
+    if math.isinf(high):
+        expected = "a finite number" if math.isinf(low) else f"a finite number of at least {low:g}"
+    else:
+        expected = f"a number from {low:g} {'to below' if open_end else 'to'} {high:g}"
+    raise ArgumentError(f"{describe_layer(layer)} cannot have {argument}={value!r}.", expected=expected)
+
+
+def integers(values: Any, argument: str, layer: Any) -> tuple[int, ...]:
+    """`values` as a tuple of ints; ArgumentError otherwise."""
+    listed = [values] if isinstance(values, (int, np.integer)) else values
+    try:
+        listed = list(listed)
+        if any(isinstance(value, bool) or not isinstance(value, (int, np.integer)) for value in listed):
+            raise TypeError
+    except TypeError:
+        raise ArgumentError(
+            f"{describe_layer(layer)} cannot have {argument}={values!r}.", expected="a tuple of whole numbers"
+        ) from None
+    return tuple(int(value) for value in listed)

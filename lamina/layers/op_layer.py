@@ -1,0 +1,72 @@
+"""Ops in the layer graph: `ops.sqrt(x)` and `x * 2` on KerasTensors become recorded calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lamina.core.errors import unknown_name
+from lamina.core.naming import auto_name, to_snake_case
+from lamina.ir import symbolic
+from lamina.layers import infer
+from lamina.layers.node import Node
+from lamina.layers.operation import Operation
+from lamina.layers.registry import REGISTRY
+from lamina.ops.registry import OPS
+
+# Names of recorded ops are Keras', which come from class names.
+_NAMES = {"getitem": "get_item"}
+
+
+@REGISTRY.register
+class OpLayer(Operation):
+    """One call of a public op on KerasTensors. It has no weights and is known by the op's name.
+
+    operation: a name in `lamina.ops`. name: unique in the model; "add", "add_1", ... when left out.
+    Raises ArgumentError for an unknown op.
+
+    >>> x = lamina.Input((3,))
+    >>> model = lamina.Model(x, ops.sqrt(x) * 2)  # records "sqrt" and "multiply"
+    """
+
+    built = True
+
+    def __init__(self, operation: str, name: str | None = None) -> None:
+        if operation not in OPS:
+            raise unknown_name("op", operation, OPS)
+        super().__init__(name=auto_name(_NAMES.get(operation, operation)) if name is None else name)
+        self.operation = operation
+
+    @property
+    def label(self) -> str:
+        """The op's name in capitals, as Keras calls the class: "GetItem"."""
+        return "".join(part.capitalize() for part in _NAMES.get(self.operation, self.operation).split("_"))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not symbolic.is_symbolic(args, kwargs):
+            return self.call(*args, **kwargs)
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return OPS[self.operation](*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return infer.output_spec(self.call, args, kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "operation": self.operation}
+
+
+def name_of_class(class_name: str) -> str:
+    """The op that Keras' class of this name stands for: "GetItem" is "getitem"."""
+    name = to_snake_case(class_name)
+    return next((op for op, shown in _NAMES.items() if shown == name), name)
+
+
+def _record(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return OpLayer(function.__name__)(*args, **kwargs)
+
+
+symbolic.set_recorder(_record)
