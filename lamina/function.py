@@ -41,14 +41,20 @@ class _Guards:
 _local = threading.local()
 
 
-def trace_program(function: Callable[..., Any], input_types: Sequence[Any], name: str = "program") -> Traced:
+def trace_program(
+    function: Callable[..., Any],
+    input_types: Sequence[Any],
+    name: str = "program",
+    trace: Trace | None = None,
+) -> Traced:
     """Run `function` once on symbolic tensors and keep what it did.
 
     input_types: one entry per argument, each a TensorType or a nested structure of them.
+    trace: what collects it, a new Trace by default.
     The result may be any nested structure of tensors; arrays and numbers in it become constants.
     """
     guards: list[Value] = []
-    with Trace() as trace:
+    with Trace() if trace is None else trace as trace:
         arguments = [
             tree.map_with_path(
                 lambda path, kind, position=position: trace.input(

@@ -116,30 +116,35 @@ class Tensor(SymbolicOperators):
     def __iter__(self) -> Any:
         return (self[index] for index in range(len(self)))
 
-    def _no_number(self, wanted: str) -> TracedValueError:
-        return TracedValueError(
-            f"A traced tensor {self.value.type} has no {wanted}: this code runs once, to be compiled.",
-            fix="use lamina.ops (where, cond, maximum ...) instead of Python control flow or NumPy calls, "
-            "or compile(run_eagerly=True).",
-        )
+    def _number(self, wanted: str) -> Any:
+        """The array of numbers, where the trace knows them (code that is run eagerly, step by step)."""
+        tracing = current()
+        known = None if tracing is None else tracing.evaluate(self.value)
+        if known is None:
+            raise TracedValueError(
+                f"A traced tensor {self.value.type} has no {wanted}: this code runs once, to be compiled.",
+                fix="use lamina.ops (where, cond, maximum ...) instead of Python control flow or NumPy calls, "
+                "or compile(run_eagerly=True).",
+            )
+        return known
 
     def __bool__(self) -> bool:
-        raise self._no_number("truth value")
+        return bool(self._number("truth value"))
 
     def __float__(self) -> float:
-        raise self._no_number("number")
+        return float(self._number("number").item())
 
     def __int__(self) -> int:
-        raise self._no_number("number")
+        return int(self._number("number").item())
 
     def __index__(self) -> int:
-        raise self._no_number("number")
+        return int(self._number("number").__index__())
 
-    def __array__(self, *arguments: Any, **keywords: Any) -> Any:
-        raise self._no_number("array")
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self._number("array").astype(dtype or self._number("array").dtype)
 
     def numpy(self) -> Any:
-        raise self._no_number("array")
+        return self._number("array").copy()
 
     def __repr__(self) -> str:
         return f"<Tensor {self.value.type}>"
@@ -215,6 +220,10 @@ class Trace:
                 got=str(value.type),
             )
         self._current[id(state)] = Tensor(value)
+
+    def evaluate(self, value: Value) -> Any:
+        """The array of a value, in traces that know the numbers of their inputs; None in all others."""
+        return None
 
     def updates(self) -> list[tuple[int, Value]]:
         """(position of the state, its new value) for every state whose value changed."""
