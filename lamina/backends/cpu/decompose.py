@@ -2,18 +2,22 @@
 
 - argmax and argmin: the smallest position whose element equals the extremum, so that they fuse with other work on the rows.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
+- operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient` is that copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
+from lamina.backends.cpu.fuse import collapse, scalar_constant
+from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
+from lamina.core.shapes import row_major_strides
 from lamina.ir import primitives as p
 from lamina.ir.bind import full, iota_value
-from lamina.ir.graph import Node, Value, rebuild
-from lamina.ir.primitives import REDUCES
+from lamina.ir.graph import Node, Value, make, rebuild
+from lamina.ir.primitives import REDUCES, Primitive
 
 LONG = 1 << 15  # elements folded into one from which a reduction is split
 PARTS = 64
@@ -21,16 +25,83 @@ PARTS = 64
 
 def decompose(results: Sequence[Value]) -> tuple[Value, ...]:
     """The same results from primitives that have kernels."""
-    return rebuild(results, _rule)
+    resolve = Resolver()
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        primitive = node.primitive
+        if primitive in (p.argmax, p.argmin):
+            return [_arg_extremum(node, inputs[0])]
+        if primitive.has(REDUCES):
+            split = _split(node, inputs[0])
+            return None if split is None else [split]
+        if primitive is p.dot:
+            return [_dot(node, inputs, resolve)]
+        if primitive in _READERS:
+            copied = tuple(
+                operand if _READERS[primitive](position, operand, resolve) else p.stop_gradient(operand)
+                for position, operand in enumerate(inputs)
+            )
+            return make(primitive, copied, node.attributes, node.types).outputs
+        return None
+
+    return rebuild(results, rule)
 
 
-def _rule(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
-    if node.primitive in (p.argmax, p.argmin):
-        return [_arg_extremum(node, inputs[0])]
-    if node.primitive.has(REDUCES):
-        split = _split(node, inputs[0])
-        return None if split is None else [split]
-    return None
+def _in_memory(operand: Value, resolve: Resolver) -> bool:
+    """Whether the operand is a view of something that has an address."""
+    return scalar_constant(operand) is None and resolve(operand).root.primitive is not p.iota
+
+
+def _in_order(operand: Value, resolve: Resolver) -> bool:
+    view = resolve(operand)
+    return (
+        view.offset == 0
+        and view.root.size == operand.size
+        and all(
+            stride == expected or extent == 1
+            for extent, stride, expected in zip(operand.shape, view.strides, row_major_strides(operand.shape))
+        )
+        and view.root.primitive is not p.iota
+    )
+
+
+def _line(position: int, operand: Value, resolve: Resolver) -> bool:
+    """What special kernels read: contiguous memory, or one number."""
+    return scalar_constant(operand) is not None or _in_order(operand, resolve)
+
+
+# For primitives that read an operand from memory: may it stay as it is?
+_READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
+    p.gather: lambda position, operand, resolve: position == 1 or _in_memory(operand, resolve),
+    p.pad: lambda position, operand, resolve: (position == 1 and scalar_constant(operand) is not None)
+    or _in_memory(operand, resolve),
+    p.concatenate: lambda position, operand, resolve: _in_memory(operand, resolve),
+    p.random_bits: lambda position, operand, resolve: _in_memory(operand, resolve),
+    p.scatter_add: _line,
+    p.cumulative_sum: _line,
+    p.sort: _line,
+}
+
+
+def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:
+    """Operands as matrices that can be walked with one stride each way; others are copied into that order."""
+    contract, batch = list(node.attributes["contract"]), list(node.attributes["batch"])
+    operands = []
+    for side, operand in enumerate(inputs):
+        shared, common = contract[side], batch[side]
+        free = tuple(axis for axis in range(operand.ndim) if axis not in shared + common)
+        strides = resolve(operand).strides
+        walkable = _in_memory(operand, resolve) and all(
+            collapse([(operand.shape[axis], strides[axis]) for axis in axes]) is not None
+            for axes in (common, free, shared)
+        )
+        if not walkable:
+            operand = p.stop_gradient(p.transpose(operand, permutation=common + free + shared))
+            batch[side] = tuple(range(len(common)))
+            contract[side] = tuple(range(len(common) + len(free), operand.ndim))
+        operands.append(operand)
+    result: Value = p.dot(*operands, contract=tuple(contract), batch=tuple(batch))
+    return result
 
 
 def _arg_extremum(node: Node, x: Value) -> Value:
