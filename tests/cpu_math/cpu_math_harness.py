@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -19,7 +20,12 @@ HALVES = ("float16", "bfloat16")
 
 
 def kernel_text(
-    name: str, operand_dtypes: Sequence[str], result_dtype: str, lanes: int, target: Target, looped: bool = True
+    name: str,
+    operand_dtypes: Sequence[str],
+    result_dtype: str,
+    lanes: int,
+    target: Target,
+    looped: bool = True,
 ) -> str:
     """IR of `kernel(result, operands..., count)`: the primitive on `count` elements, or on `lanes` if not looped."""
 
@@ -62,7 +68,9 @@ def body_text(
 def run_text(text: str, target: Target, operands: Sequence[np.ndarray], result_dtype: str) -> np.ndarray:
     code = jit.load(jit.compile_object(text, target))
     result = np.empty(operands[0].shape, dtypes.to_numpy(result_dtype))
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(code.address("kernel"))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(
+        code.address("kernel")
+    )
     function(result.ctypes.data, *(operand.ctypes.data for operand in operands), result.size)
     return result
 
@@ -70,11 +78,17 @@ def run_text(text: str, target: Target, operands: Sequence[np.ndarray], result_d
 @cache
 def _compiled(name: str, operand_dtypes: tuple[str, ...], result_dtype: str, lanes: int, level: str):
     target = Target.named(level)
-    return jit.load(jit.compile_object(kernel_text(name, operand_dtypes, result_dtype, lanes, target), target))
+    return jit.load(
+        jit.compile_object(kernel_text(name, operand_dtypes, result_dtype, lanes, target), target)
+    )
 
 
 def run(
-    name: str, *operands: np.ndarray, lanes: int | None = None, level: str = "avx512", result_dtype: str | None = None
+    name: str,
+    *operands: np.ndarray,
+    lanes: int | None = None,
+    level: str = "avx512",
+    result_dtype: str | None = None,
 ) -> np.ndarray:
     """The primitive on arrays of equal shape. The last lanes are filled up with copies of the first element."""
     names = tuple(dtypes.of_numpy(operand.dtype) for operand in operands)
@@ -86,7 +100,9 @@ def run(
     full = -(-count // lanes) * lanes
     padded = [np.resize(operand, full) for operand in operands]
     result = np.empty(full, dtypes.to_numpy(result_dtype))
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(code.address("kernel"))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(operands) + 1), ctypes.c_int64)(
+        code.address("kernel")
+    )
     function(result.ctypes.data, *(operand.ctypes.data for operand in padded), full)
     return result[:count]
 
@@ -105,5 +121,48 @@ def listing(name: str, operand_dtypes: Sequence[str], result_dtype: str, lanes: 
 
 def instructions(assembly: str) -> list[str]:
     """The instructions of a listing, without labels and directives."""
-    lines = (line.split("#")[0].strip() for line in assembly.splitlines())
+    lines = (re.split(r"\s# |//", line)[0].strip() for line in assembly.splitlines())
     return [line for line in lines if line and not line.startswith(".") and not line.endswith(":")]
+
+
+def instructions_per_round(assembly: str) -> int:
+    """Instructions on the shortest way round the loop that stores the result, its counting and jumping left out.
+
+    Blocks that only rare lanes need lie on longer ways.
+    """
+    blocks: list[list[str]] = [[]]
+    labels: dict[str, int] = {}
+    for line in assembly.splitlines():
+        line = re.split(r"\s# |//", line)[0].strip()
+        if line.endswith(":"):
+            blocks.append([])
+            labels[line[:-1]] = len(blocks) - 1
+        elif line and not line.startswith("."):
+            blocks[-1].append(line)
+            if _jump(line):
+                blocks.append([])
+    follows: list[list[int]] = []
+    for at, block in enumerate(blocks):
+        jump = _jump(block[-1]) if block else None
+        after = [] if jump and jump[1] in ("jmp", "b") or at + 1 == len(blocks) else [at + 1]
+        follows.append(after + ([labels[jump[2]]] if jump else []))
+    cost = [sum(not _bookkeeping(line) for line in block) for block in blocks]
+    # The result is the first argument.
+    start = max(at for at, block in enumerate(blocks) if any(re.search(r"\(%rdi|st[rp]\s.*\[x0", line) for line in block))
+    best = {at: cost[start] for at in follows[start]}
+    queue = list(best)
+    while queue:
+        at = queue.pop(0)
+        for following in follows[at]:
+            if best[at] + cost[at] < best.get(following, 1 << 30):
+                best[following] = best[at] + cost[at]
+                queue.append(following)
+    return best[start]
+
+
+def _jump(line: str) -> re.Match | None:
+    return re.match(r"(j\w+|b|b\.\w+)\s+(\.\w+)$", line) or re.match(r"(cbn?z|tbn?z)\s.*,\s*(\.\w+)$", line)
+
+
+def _bookkeeping(line: str) -> bool:
+    return bool(re.match(r"(add|cmp|sub|inc|mov|lsl)\w*\s[^(\[]*(%r|%e|\bx\d)", line) or _jump(line))

@@ -56,32 +56,31 @@ def _far_quarter_turns(x: Vector) -> tuple[Vector, Vector]:
     exponent = (wide.as_bits().unsigned_shift(DOUBLE.mantissa) & 0x7FF) - (DOUBLE.bias + DOUBLE.mantissa)
     row = (exponent > 0).where(exponent, 0).unsigned_shift(5)
     y = (wide.as_bits() - (row << (5 + DOUBLE.mantissa))).as_float()
-    terms: list[Vector] = []
-    whole: Vector | None = None
-    for digits in gather("two_over_pi", _DIGITS, row, _two_over_pi()):
-        for product in two_product(y, digits):
-            near = product - (product * 0.25).rint() * 4.0
-            count = near.rint()
-            whole = count if whole is None else whole + count
-            terms.append(near - count)
-    assert whole is not None
-    rough = terms[0]
-    for term in terms[1:]:
-        rough = rough + term
-    count = rough.rint()
+    largest, large, small, smallest = gather("two_over_pi", _DIGITS, row, _two_over_pi())
+    high, low, middle = two_product(y, largest), two_product(y, large), two_product(y, small)
+    terms = [*high, low.high, low.low, *middle, y * smallest]
+    # The first three may reach 2**87, the others are below 1/2. Of a number from 2**55 on all is a multiple of 4.
+    counts = []
+    for at in range(3):
+        near = terms[at] - (terms[at] * 0.25).rint() * 4.0
+        counts.append(near.rint())
+        terms[at] = near - counts[at]
+    rough = terms[0] + terms[1] + terms[2]
+    counts.append(rough.rint())
+    whole = counts[0] + counts[1] + counts[2] + counts[3]
     # Infinity loses its exponent above; it minus itself is NaN, and of other numbers 0.
-    fraction = _exact_sum([-count, *terms]) + (wide - wide)
-    shifted = (whole + count + DOUBLE.magic).as_bits()
+    fraction = _exact_sum([-counts[3], *terms], passes=2 if x.element == "double" else 1) + (wide - wide)
+    shifted = (whole + DOUBLE.magic).as_bits()
     r = fraction * HALF_PI
     if x.element == "double":
         return shifted, r
     return shifted.convert("trunc", x.format.integer), r.convert("fptrunc", x.element)
 
 
-def _exact_sum(terms: Sequence[Vector]) -> Vector:
-    """A sum as if computed with three times the digits (T. Ogita, S. Rump, S. Oishi, 2005)."""
+def _exact_sum(terms: Sequence[Vector], passes: int) -> Vector:
+    """A sum as if computed with 1 + `passes` times the digits (T. Ogita, S. Rump, S. Oishi, 2005)."""
     terms = list(terms)
-    for _ in range(2):
+    for _ in range(passes):
         for at in range(1, len(terms)):
             terms[at], terms[at - 1] = two_sum(terms[at], terms[at - 1])
     total = terms[0]
