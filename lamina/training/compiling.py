@@ -18,6 +18,7 @@ from lamina.training.compile_loss import CompileLoss
 from lamina.training.compile_metrics import CompileMetrics
 from lamina.training.predict import Predictor
 from lamina.training.programs import Programs
+from lamina.training.report import CompileReport
 from lamina.training.step import Steps
 
 # Names that stand for one of several, depending on shapes.
@@ -130,6 +131,11 @@ class Compiling(Steps):
                 f"The model was not compiled, so {method}() does not know its loss.",
                 fix='model.compile(optimizer="adam", loss=...) first.',
             )
+
+    def compile_report(self) -> CompileReport:
+        """What every program of this model became: kernels and what was fused, threads, costs, compile time."""
+        executables = [program.executable for _, program in self._programs.all()]
+        return CompileReport([executable.report for executable in executables if executable is not None])
 
     # --- metrics -----------------------------------------------------------------------------------
 

@@ -126,11 +126,11 @@ class DataSet:
 
 
 class Work(NamedTuple):
-    """Steps to run: step s takes row `index[s]` of each array."""
+    """Steps to run: step s takes the rows `order[s]` of each array."""
 
     batch_type: BatchType
     arrays: Arrays
-    index: Index
+    order: Index
 
 
 class DataAdapter:

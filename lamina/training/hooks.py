@@ -40,7 +40,7 @@ class FitHooks(_CallbackHooks):
     def nonfinite(self, program: Any, work: Work, row: int, step: int) -> None:
         from lamina.training.nonfinite import explain
 
-        error = explain(self._model, program, work, row, self.epoch, step)
+        error = explain(self._model, work, row, self.epoch, step)
         if not self._callbacks.on_nonfinite(error):
             raise error
         self._model.stop_training = True

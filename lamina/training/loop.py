@@ -46,7 +46,7 @@ class Hooks:
         return False
 
     def nonfinite(self, program: Any, work: Work, row: int, step: int) -> None:
-        """Step `step` gave a loss or gradient that is not finite: `work.index[row]`. May raise."""
+        """Step `step` gave a loss or gradient that is not finite: `work.order[row]`. May raise."""
 
 
 class Loop:
@@ -76,7 +76,7 @@ class Loop:
             if steps == told:
                 hooks.begin(steps)
             done = 0
-            while done < len(work.index):
+            while done < len(work.order):
                 start = time.perf_counter()
                 result = self._chunk(program, work, done)
                 pace.note(max(result.done, 1), time.perf_counter() - start)
@@ -102,6 +102,6 @@ class Loop:
         with deferred_interrupts(program.abort):
             lock.acquire_write()
             try:
-                return program.run_steps(work.arrays, work.index[done:] if done else work.index)
+                return program.run_steps(work.arrays, work.order[done:] if done else work.order)
             finally:
                 lock.release_write()

@@ -320,7 +320,8 @@ class Trainer(Compiling):
         with deferred_interrupts():
             unbuilt = any(not layer.built for layer in self._flatten_layers())  # type: ignore[attr-defined]
             if unbuilt and data is not None:
-                self(tree.map_structure(_symbolic, data.data[0]))  # type: ignore[operator]
+                stand_in = _first_row if self.run_eagerly else _symbolic
+                self(tree.map_structure(stand_in, data.data[0]))  # type: ignore[operator]
             if self.compiled and not self.optimizer.built:
                 with trainable_as_compiled(self):
                     self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
@@ -337,6 +338,10 @@ def is_source(x: Any) -> bool:
 
 def _symbolic(leaf: Leaf | None) -> KerasTensor | None:
     return None if leaf is None else KerasTensor((None, *leaf.array.shape[1:]), leaf.array.dtype.name)
+
+
+def _first_row(leaf: Leaf | None) -> Any:
+    return None if leaf is None else leaf.array[:1]
 
 
 def _is_due(epoch: int, validation_freq: Any) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, NonFiniteError
-
-Logs = Mapping[str, Any] | None
 
 
 class Callback:
@@ -119,6 +117,26 @@ _BATCH_HOOKS = {
 }
 
 
+def _spread(hook: str) -> Callable[..., None]:
+    """A method of CallbackList that calls this hook of each callback."""
+    takes_number = "epoch" in hook or "batch" in hook
+
+    def call(self: CallbackList, *given: Any, logs: Any = None) -> None:
+        number = given[:1] if takes_number else ()
+        if len(given) > len(number):
+            logs = given[-1]
+        logs = {} if logs is None else logs
+        for callback in self.callbacks:
+            if "batch" in hook:
+                getattr(callback, hook)(*number, logs=logs)
+            else:
+                getattr(callback, hook)(*number, logs)
+
+    call.__name__ = hook
+    call.__doc__ = getattr(Callback, hook).__doc__
+    return call
+
+
 class CallbackList:
     """Several callbacks as one.
 
@@ -189,6 +207,23 @@ class CallbackList:
         """Whether a callback overrides a hook of batches of this kind: "train", "test" or "predict"."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in _BATCH_HOOKS[kind])
 
+    on_train_begin = _spread("on_train_begin")
+    on_train_end = _spread("on_train_end")
+    on_test_begin = _spread("on_test_begin")
+    on_test_end = _spread("on_test_end")
+    on_predict_begin = _spread("on_predict_begin")
+    on_predict_end = _spread("on_predict_end")
+    on_epoch_begin = _spread("on_epoch_begin")
+    on_epoch_end = _spread("on_epoch_end")
+    on_batch_begin = _spread("on_batch_begin")
+    on_batch_end = _spread("on_batch_end")
+    on_train_batch_begin = _spread("on_train_batch_begin")
+    on_train_batch_end = _spread("on_train_batch_end")
+    on_test_batch_begin = _spread("on_test_batch_begin")
+    on_test_batch_end = _spread("on_test_batch_end")
+    on_predict_batch_begin = _spread("on_predict_batch_begin")
+    on_predict_batch_end = _spread("on_predict_batch_end")
+
     def on_nonfinite(self, error: NonFiniteError) -> bool:
         answers = [callback.on_nonfinite(error) for callback in self._with("on_nonfinite")]
         return any(answers)
@@ -209,27 +244,3 @@ class CallbackList:
 def _overrides(callback: Any, hook: str) -> bool:
     method = getattr(callback, hook, None)
     return method is not None and getattr(method, "__func__", method) is not getattr(Callback, hook)
-
-
-def _spread(hook: str) -> Any:
-    """A method of CallbackList that calls this hook of each callback."""
-
-    def call(self: CallbackList, *number: int, logs: Any = None) -> None:
-        if len(number) > _NUMBERS[hook]:
-            *number, logs = number  # type: ignore[assignment]
-        logs = {} if logs is None else logs
-        for callback in self.callbacks:
-            getattr(callback, hook)(*number, logs=logs)
-
-    call.__name__ = hook
-    call.__doc__ = getattr(Callback, hook).__doc__
-    return call
-
-
-_NUMBERS = {
-    **{f"on_{kind}_{when}": 0 for kind in ("train", "test", "predict") for when in ("begin", "end")},
-    **{f"on_{kind}_batch_{when}": 1 for kind in ("train", "test", "predict") for when in ("begin", "end")},
-    **{f"on_{kind}_{when}": 1 for kind in ("epoch", "batch") for when in ("begin", "end")},
-}
-for _hook in _NUMBERS:
-    setattr(CallbackList, _hook, _spread(_hook))
