@@ -18,7 +18,7 @@ FLOAT = "float32"
 def dense_step(widths: tuple[int, ...] = (8, 16, 3), batch: int = 4) -> Graph:
     """relu layers, softmax cross-entropy from logits, accuracy, SGD with momentum.
 
-    Inputs: x (batch, widths[0]), labels (batch,), learning rate, kernel and bias of each layer, their momenta.
+    Inputs: x (batch, widths[0]), labels (batch,), learning rate, kernel and bias of each layer, momenta.
     Outputs: loss, accuracy, and the new values of weights and momenta.
     """
     x, labels = an_input("x", batch, widths[0]), new_input("labels", TensorType((batch,), "int32"))

@@ -1,0 +1,241 @@
+"""Rows for derivatives: for each differentiable primitive, functions at points where they are smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina.ir import primitives as p
+from lamina.ir.bind import constant_value, full
+from lamina.ir.graph import Value
+from lamina.ir.primitives import Primitive
+
+Arrays = tuple[np.ndarray[Any, Any], ...]
+
+
+class Row(NamedTuple):
+    """A function of float64 values, and where to differentiate it with respect to all of them."""
+
+    name: str
+    function: Callable[..., Value]
+    arrays: Arrays
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(0, 1, shape)
+
+
+def between(low: float, high: float, *shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).uniform(low, high, shape)
+
+
+def apart(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Numbers that differ by at least 0.1, and from 0 by 0.05."""
+    count = int(np.prod(shape))
+    return ((np.random.default_rng(seed).permutation(count) - count // 2) * 0.1 + 0.05).reshape(shape)
+
+
+FAR = np.array([-2.0, -1.2, -0.6, 0.5, 0.9, 1.4, 2.1])  # from 0, where powers bend too much for differences
+
+
+def constant(array: Any, dtype: str = "float64") -> Value:
+    return constant_value(array, dtype)
+
+
+def unary(primitive: Primitive, low: float, high: float) -> Row:
+    return Row(primitive.name, primitive, (between(low, high, 7),))
+
+
+def dot(contract: Any, batch: Any = ((), ())) -> Callable[..., Value]:
+    return lambda x, y: p.dot(x, y, contract=contract, batch=batch)
+
+
+UNARY = [
+    unary(p.negative, -2, 2),
+    Row("absolute", p.absolute, (apart(7),)),
+    unary(p.exp, -3, 3),
+    unary(p.expm1, -3, 3),
+    unary(p.log, 0.1, 5),
+    unary(p.log1p, -0.9, 5),
+    unary(p.sqrt, 0.1, 5),
+    unary(p.rsqrt, 0.1, 5),
+    unary(p.sin, -4, 4),
+    unary(p.cos, -4, 4),
+    unary(p.tan, -1.3, 1.3),
+    unary(p.arcsin, -0.9, 0.9),
+    unary(p.arccos, -0.9, 0.9),
+    unary(p.arctan, -4, 4),
+    unary(p.sinh, -3, 3),
+    unary(p.cosh, -3, 3),
+    unary(p.tanh, -3, 3),
+    unary(p.arcsinh, -4, 4),
+    unary(p.arccosh, 1.1, 5),
+    unary(p.arctanh, -0.9, 0.9),
+    unary(p.sigmoid, -5, 5),
+    unary(p.erf, -3, 3),
+    Row("cast", lambda x: p.sin(p.cast(x, dtype="float64")), (normal(7),)),
+]
+
+BINARY = [
+    *(Row(f.name, f, (normal(7), normal(7, seed=1))) for f in (p.add, p.subtract, p.multiply)),
+    Row("a value with itself", p.multiply, (normal(7),) * 2),
+    Row("divide", p.divide, (normal(7), between(0.5, 2, 7))),
+    Row("remainder", p.remainder, (np.array([7.3, -7.3, 2.6, -2.6]), np.array([2.0, 2.0, -1.1, -1.1]))),
+    Row("power", p.power, (between(0.2, 3, 7), normal(7))),
+    *(
+        Row(f"power {n}", lambda x, n=n: p.power(x, full(x.shape, n, "float64")), (FAR,))
+        for n in (-2, -1, 0, 1, 2, 3)
+    ),
+    Row("power 0.5", lambda x: p.power(x, full(x.shape, 0.5, "float64")), (between(0.2, 3, 7),)),
+    *(Row(f.name, f, (apart(8), np.flip(apart(8)))) for f in (p.maximum, p.minimum)),
+    Row("relu", lambda x: p.maximum(x, full(x.shape, 0, "float64")), (apart(7),)),
+    Row("relu the other way round", lambda x: p.maximum(full(x.shape, 0, "float64"), x), (apart(7),)),
+    Row("minimum with a constant", lambda x: p.minimum(x, constant(np.zeros(7))), (apart(7),)),
+    Row("arctan2", p.arctan2, (normal(7), normal(7, seed=1))),
+    Row(
+        "select",
+        lambda x, y: p.select(constant([True, False, True], "bool"), p.sin(x), y),
+        (normal(3), normal(3)),
+    ),
+]
+
+REDUCE = [
+    *(
+        Row(f"{f.name} over {axes} of {shape}", lambda x, f=f, axes=axes: f(x, axes=axes), (apart(*shape),))
+        for f in (p.reduce_sum, p.reduce_prod, p.reduce_max, p.reduce_min)
+        for shape, axes in (
+            ((2, 3, 4), (0, 2)),
+            ((2, 3, 4), (1,)),
+            ((17,), (0,)),
+            ((3, 1), (1,)),
+            ((2, 3), ()),
+        )
+    ),
+    Row(
+        "reduce_prod with one zero",
+        lambda x: p.reduce_prod(x, axes=(0,)),
+        (np.array([2.0, 0.0, 3.0, -1.5, 0.5]),),
+    ),
+    Row(
+        "reduce_prod with two zeros", lambda x: p.reduce_prod(x, axes=(0,)), (np.array([2.0, 0.0, 3.0, 0.0]),)
+    ),
+    *(
+        Row(f"{f.name} of nothing", lambda x, f=f: f(x, axes=(0,)), (np.zeros((0, 3)),))
+        for f in (p.reduce_sum, p.reduce_prod)
+    ),
+    *(
+        Row(
+            f"cumulative_sum {axis} {back}",
+            lambda x, a=axis, b=back: p.cumulative_sum(p.sin(x), axis=a, reverse=b),
+            (normal(3, 4),),
+        )
+        for axis, back in ((0, False), (1, True))
+    ),
+]
+
+MOVE = [
+    Row("reshape", lambda x: p.sin(p.reshape(x, shape=(2, 6))), (normal(3, 4),)),
+    Row("transpose", lambda x: p.sin(p.transpose(x, permutation=(1, 2, 0))), (normal(2, 3, 4),)),
+    Row("broadcast", lambda x: p.sin(p.broadcast(x, shape=(2, 3, 5, 4), axes=(1, 3))), (normal(3, 4),)),
+    Row(
+        "broadcast of 1",
+        lambda x: p.sin(p.broadcast(x, shape=(2, 3, 4, 1), axes=(1, 2, 3))),
+        (normal(3, 1, 1),),
+    ),
+    Row("broadcast of a scalar", lambda x: p.sin(p.broadcast(x, shape=(2, 3), axes=())), (normal(),)),
+    Row("slice", lambda x: p.sin(p.slice(x, start=(1, 0), limit=(6, 3), stride=(2, 2))), (normal(7, 3),)),
+    Row("slice of nothing", lambda x: p.slice(x, start=(2,), limit=(2,), stride=(1,)), (normal(7),)),
+    Row(
+        "pad",
+        lambda x, v: p.sin(p.pad(x, v, low=(1, 0), high=(0, 2), interior=(2, 0))),
+        (normal(3, 2), normal(seed=1)),
+    ),
+    Row(
+        "pad of nothing",
+        lambda x, v: p.sin(p.pad(x, v, low=(1,), high=(2,), interior=(3,))),
+        (normal(0), normal()),
+    ),
+    Row(
+        "concatenate",
+        lambda x, y: p.sin(p.concatenate(x, y, x, axis=1)),
+        (normal(2, 3), normal(2, 1, seed=1)),
+    ),
+    Row("reverse", lambda x: p.sin(p.reverse(x, axes=(0, 1))), (normal(2, 3),)),
+]
+
+CONTRACT = [
+    Row("dot", dot(((1,), (0,))), (normal(3, 4), normal(4, 5, seed=1))),
+    Row("dot of rows", dot(((1,), (1,))), (normal(3, 4), normal(5, 4, seed=1))),
+    Row("dot of columns", dot(((0,), (0,))), (normal(3, 4), normal(3, 5, seed=1))),
+    Row("dot transposed", dot(((0,), (1,))), (normal(3, 4), normal(5, 3, seed=1))),
+    Row("dot of vectors", dot(((0,), (0,))), (normal(3), normal(3, seed=1))),
+    Row("outer product", dot(((), ())), (normal(3), normal(4, seed=1))),
+    Row("dot of a middle axis", dot(((1,), (1,))), (normal(2, 3, 4), normal(5, 3, 6, seed=1))),
+    Row("dot of two axes", dot(((2, 0), (0, 1))), (normal(2, 3, 4), normal(4, 2, 5, seed=1))),
+    Row("dot with a batch", dot(((2,), (1,)), ((0,), (0,))), (normal(2, 3, 4), normal(2, 4, 5, seed=1))),
+    Row(
+        "dot with scattered batches",
+        dot(((1,), (3,)), ((3, 0), (0, 2))),
+        (normal(2, 3, 4, 5), normal(5, 2, 2, 3, seed=1)),
+    ),
+    Row("dot over nothing", dot(((1,), (0,))), (normal(3, 0), normal(0, 5))),
+    Row(
+        "dot of a value with itself",
+        lambda x: p.dot(x, x, contract=((0,), (0,)), batch=((), ())),
+        (normal(3, 4),),
+    ),
+]
+
+GATHER = [
+    Row(
+        f"gather {axis} by {indices.shape}",
+        lambda x, axis=axis, at=indices: p.sin(p.gather(x, constant(at, "int32"), axis=axis)),
+        (normal(4, 5),),
+    )
+    for axis, indices in (
+        (0, np.array([3, 0, 3])),
+        (1, np.array([[2, 2], [0, 4]])),
+        (1, np.array(3)),
+        (0, np.array([-1, 4, 9])),
+        (0, np.array([], int)),
+    )
+] + [
+    Row(
+        f"scatter_add {axis} by {indices.shape}",
+        lambda x, u, axis=axis, indices=indices: p.sin(
+            p.scatter_add(x, constant(indices, "int32"), u, axis=axis)
+        ),
+        (normal(4, 5), normal(*shape, seed=1)),
+    )
+    for axis, indices, shape in (
+        (0, np.array([3, 0, 3]), (3, 5)),
+        (1, np.array([[2, 2], [0, 4]]), (4, 2, 2)),
+        (0, np.array([-1, 4, 2]), (3, 5)),
+    )
+]
+
+SORT = [
+    Row(
+        f"sort {axis} {descending}",
+        lambda x, a=axis, d=descending: p.sin(p.sort(x, axis=a, descending=d)[0]),
+        (apart(3, 4, 2),),
+    )
+    for axis, descending in ((0, False), (1, True), (2, False))
+]
+
+COMPOSED = [
+    Row(
+        "softmax",
+        lambda x: p.divide(p.exp(x), p.broadcast(p.reduce_sum(p.exp(x), axes=(1,)), shape=(3, 4), axes=(0,))),
+        (normal(3, 4),),
+    ),
+    Row(
+        "a value used many times",
+        lambda x: p.add(p.multiply(x, p.sin(x)), p.divide(p.exp(x), x)),
+        (FAR,),
+    ),
+]
+
+ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *GATHER, *SORT, *COMPOSED]
