@@ -25,7 +25,7 @@ def linear(x: Any) -> Any:
 
 @REGISTRY.register
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
-    """max(x, 0); with options: x above the threshold, negative_slope * (x - threshold) below, up to max_value.
+    """max(x, 0); or x above `threshold`, negative_slope * (x - threshold) below it, and at most `max_value`.
 
     >>> relu(np.array([-2.0, 1.0, 9.0]), negative_slope=0.5, max_value=6)
     Array([-1.,  1.,  6.])

@@ -71,9 +71,9 @@ class MaxNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """w * d / (epsilon + |w|), d = rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|, norms along `axis`.
+    """w * d / (epsilon + |w|) with d = rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|.
 
-    rate: 1 enforces the bounds at each step, less moves towards them.
+    Norms are taken along `axis`. rate: 1 enforces the bounds at each step, less moves towards them.
     """
 
     def __init__(

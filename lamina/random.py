@@ -17,6 +17,7 @@ import numpy as np
 from lamina import ops
 from lamina.core.errors import ArgumentError
 from lamina.core.naming import auto_name, name_scope
+from lamina.core.serialization import Registry
 from lamina.ops import random as stateless
 from lamina.ops.registry import op
 from lamina.variables import Variable
@@ -145,11 +146,43 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Seed 
 
 @op
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Seed = None) -> Any:
-    """`inputs` with a fraction `rate` of elements set to 0, the others scaled by 1 / (1 - rate)."""
-    return stateless.dropout(draw_seed(seed), inputs, rate, noise_shape)
+    """`inputs` with a fraction `rate` of elements set to 0, the others scaled by 1 / (1 - rate).
+
+    noise_shape: the shape of the random choice, broadcast to the inputs: 1 where neighbours share their fate,
+    None where the extent is that of the inputs.
+    """
+    if not 0 <= rate <= 1:
+        raise ArgumentError(f"The dropout rate must lie between 0 and 1, got {rate}.")
+    inputs = ops.convert_to_tensor(inputs)
+    if rate == 0:
+        return inputs
+    shape = tuple(inputs.shape)
+    if noise_shape is not None:
+        shape = tuple(given or own for given, own in zip(noise_shape, shape, strict=True))
+    kept = stateless.bernoulli(draw_seed(seed), shape, 1 - rate)
+    return ops.where(kept, inputs * (1 / (1 - rate) if rate < 1 else 0.0), 0)
 
 
 @op
 def shuffle(x: Any, axis: int = 0, seed: Seed = None) -> Any:
     """`x` with its slices along `axis` in random order."""
     return stateless.shuffle(draw_seed(seed), x, axis)
+
+
+def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Seed = None) -> Any:
+    """Floats from the gamma distribution with shape parameter `alpha` and scale 1."""
+    return stateless.gamma(draw_seed(seed), shape, alpha, dtype)
+
+
+def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Seed = None) -> Any:
+    """Floats from the beta distribution with parameters `alpha` and `beta`."""
+    return stateless.beta(draw_seed(seed), shape, alpha, beta, dtype)
+
+
+def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, seed: Seed = None) -> Any:
+    """How many of `counts` trials succeed, each with its probability."""
+    return stateless.binomial(draw_seed(seed), shape, counts, probabilities, dtype)
+
+
+_REGISTRY = Registry("seed generator")
+_REGISTRY.register(SeedGenerator)

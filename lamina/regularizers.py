@@ -14,7 +14,7 @@ REGISTRY = Registry("regularizer")
 
 
 class Regularizer:
-    """Base class of regularizers. A subclass writes `__call__(x)`, the penalty of a tensor, and `get_config`."""
+    """Base class of regularizers. A subclass writes `__call__(x)`, the penalty of x, and `get_config`."""
 
     def __call__(self, x: Any) -> Any:
         """The penalty: a tensor without axes."""

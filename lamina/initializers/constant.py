@@ -27,7 +27,7 @@ class Constant(Initializer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Constant:
-        return cls(deserialize_object(config["value"]))
+        return cls(deserialize_object(config.get("value", 0.0)))
 
 
 class Zeros(Initializer):

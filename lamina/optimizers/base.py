@@ -379,8 +379,9 @@ class Optimizer:
         """
         sums = [self._accumulated_gradients[self._get_variable_index(variable)] for variable in variables]
         totals = [gradient + total for gradient, total in zip(gradients, sums)]
-        kept = {self._iterations, *self._accumulated_gradients, *self._averages}
-        states = [*variables, *(state for state in self._variables if state not in kept)]
+        apart = (self._iterations, self._learning_rate, *self._accumulated_gradients, *self._averages)
+        kept = {id(state) for state in apart}
+        states = [*variables, *(state for state in self._variables if id(state) not in kept)]
         before = [state.value for state in states]
         self._update([total / self.gradient_accumulation_steps for total in totals], variables)
         now = self._is_update_step()

@@ -72,7 +72,7 @@ def test_initial_array_is_copied():
         ({"initializer": "ones"}, ArgumentError, "needs a shape"),
         ({"initializer": "ones", "shape": (None, 2)}, ShapeError, "not negative"),
         ({"initializer": "ones", "shape": (-1,)}, ShapeError, "not negative"),
-        ({"initializer": "onez", "shape": (1,)}, ArgumentError, "did you mean 'ones'"),
+        ({"initializer": "zerros", "shape": (1,)}, ArgumentError, "did you mean 'zeros'"),
         ({"initializer": ["a", "b"]}, DTypeError, "Cannot create variable"),
         ({"initializer": 1.0, "dtype": "float33"}, DTypeError, "Unknown dtype 'float33'"),
         ({"initializer": 1.0, "name": "a/b"}, ArgumentError, "without '/'"),
