@@ -106,7 +106,7 @@ class Variable(SymbolicOperators):
 
     @property
     def shape(self) -> Shape:
-        return self._array.shape
+        return tuple(self._array.shape)
 
     @property
     def ndim(self) -> int:
@@ -212,7 +212,9 @@ class Variable(SymbolicOperators):
             return self._array.astype(dtype or self._array.dtype, copy=False)
         return self._array.astype(dtype or self._array.dtype)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **keywords: Any) -> Any:
+    def __array_ufunc__(  # type: ignore[override]
+        self, ufunc: Any, method: str, *operands: Any, **keywords: Any
+    ) -> Any:
         """`array * variable` is lamina.ops.multiply; any other NumPy function sees the numbers."""
         operator = OPERATORS.get(_UFUNC_OPERATORS.get(ufunc.__name__, ufunc.__name__))
         if method == "__call__" and operator is not None and not keywords:
@@ -275,7 +277,8 @@ def _aligned_copy(initial: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A row-major copy whose first element lies on a multiple of ALIGNMENT."""
     memory = np.empty(initial.nbytes + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    aligned = memory[start : start + initial.nbytes].view(initial.dtype).reshape(initial.shape)
+    aligned: np.ndarray[Any, Any] = memory[start : start + initial.nbytes].view(initial.dtype)
+    aligned = aligned.reshape(initial.shape)
     aligned[...] = initial
     return aligned
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _check_num_threads(value: Any) -> int | None:
     return value
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Any], Any]] = {
     "floatx": _check_floatx,
     "image_data_format": _check_image_data_format,
     "num_threads": _check_num_threads,

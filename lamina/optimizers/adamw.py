@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from lamina.core.errors import ArgumentError
 from lamina.optimizers.adam import Adam
-from lamina.optimizers.base import REGISTRY, Options
+from lamina.optimizers.base import REGISTRY, CommonOptions
 
 
 class AdamW(Adam):
@@ -23,12 +23,13 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        **options: Unpack[CommonOptions],
     ) -> None:
         if weight_decay is None:
             raise ArgumentError("AdamW needs a weight_decay.", expected="a number", fix="or use Adam.")
-        options["weight_decay"] = weight_decay
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options
+        )
 
 
 REGISTRY.register(AdamW)

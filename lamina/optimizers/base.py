@@ -20,10 +20,9 @@ from lamina.variables import Variable, substituted
 REGISTRY = Registry("optimizer")
 
 
-class Options(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """What every optimizer takes beside its own hyperparameters; see `Optimizer`."""
 
-    weight_decay: float | None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -33,6 +32,12 @@ class Options(TypedDict, total=False):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
+
+
+class Options(CommonOptions, total=False):
+    """The same with weight decay, which is off unless asked for."""
+
+    weight_decay: float | None
 
 
 class Optimizer:
@@ -76,7 +81,7 @@ class Optimizer:
         kind = type(self).__name__
         if unknown:
             raise unknown_name(
-                f"argument of {kind}", next(iter(unknown)), [*Options.__annotations__, "learning_rate"]
+                f"argument of {kind}", next(iter(unknown)), [*Options.__optional_keys__, "learning_rate"]
             )
         check_clipping(kind, clipnorm, clipvalue, global_clipnorm)
         if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
