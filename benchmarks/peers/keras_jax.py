@@ -1,0 +1,31 @@
+"""Keras 3 on JAX: the same script."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from benchmarks.peers.data import classification
+
+
+def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    sizes = task["sizes"]
+    model = keras.Sequential(
+        [
+            keras.Input((sizes[0],)),
+            *(keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]),
+            keras.layers.Dense(sizes[-1], activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = classification(task)
+
+    def run() -> float:
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=task["batch"], epochs=1, verbose=0)
+        return (time.perf_counter() - start) / task["steps"]
+
+    return run

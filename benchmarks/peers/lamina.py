@@ -1,0 +1,30 @@
+"""Lamina itself, through the public face: Sequential, compile, fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lamina
+from benchmarks.peers.data import classification
+
+
+def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    sizes = task["sizes"]
+    model = lamina.Sequential(
+        [
+            lamina.Input((sizes[0],)),
+            *(lamina.layers.Dense(units, activation="relu") for units in sizes[1:-1]),
+            lamina.layers.Dense(sizes[-1], activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = classification(task)
+
+    def run() -> float:
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=task["batch"], epochs=task["epochs"], verbose=0)
+        return (time.perf_counter() - start) / (task["steps"] * task["epochs"])
+
+    return run
