@@ -13,18 +13,13 @@ from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value
 from lamina.ir.graph import Node, Value
 from lamina.ir.primitives import ELEMENTWISE
-from lamina.passes.rewrite import LawBook, having
+from lamina.passes.rewrite import LawBook, having, under
 
 MOVES = LawBook()
 law = MOVES.law
 
 Axes = tuple[int, ...]
 AxesPair = tuple[Axes, Axes]
-
-
-def under(x: Value, primitive: p.Primitive) -> Value | None:
-    """The operand of x when x is a result of `primitive`."""
-    return x.node.inputs[0] if x.node.primitive is primitive else None
 
 
 def without_ones(shape: Sequence[int]) -> tuple[int, ...]:

@@ -52,6 +52,11 @@ def having(*traits: str) -> list[Primitive]:
     return [primitive for primitive in TABLE.values() if primitive.traits.issuperset(traits)]
 
 
+def under(x: Value, primitive: Primitive) -> Value | None:
+    """The operand of x when x is a result of `primitive`."""
+    return x.node.inputs[0] if x.node.primitive is primitive else None
+
+
 def rewrite(outputs: Iterable[Value], laws: Laws) -> tuple[Value, ...]:
     """`outputs` with every law applied wherever it can be.
 

@@ -18,15 +18,10 @@ from lamina.ir.bind import full
 from lamina.ir.constants import is_constant, splat
 from lamina.ir.graph import Value
 from lamina.ir.primitives import COMMUTATIVE, Primitive
-from lamina.passes.rewrite import LawBook, having
+from lamina.passes.rewrite import LawBook, having, under
 
 SIMPLIFY = LawBook()
 law = SIMPLIFY.law
-
-
-def under(x: Value, primitive: Primitive) -> Value | None:
-    """The operand of x when x is a result of `primitive`."""
-    return x.node.inputs[0] if x.node.primitive is primitive else None
 
 
 def when(x: Value | None, result: Callable[[Value], Value]) -> Value | None:
@@ -48,6 +43,11 @@ def of_product(x: Value) -> Value | None:
     return None if c is None or not is_float(x.dtype) else p.multiply(factor, like(number, -c))
 
 
+def of_negative(x: Value) -> Value | None:
+    """|-x| -> |x|, but not for unsigned integers, which wrap around"""
+    return when(under(x, p.negative), p.absolute) if is_float(x.dtype) else None
+
+
 def of_comparison(x: Value) -> Value | None:
     """not (x == y) -> x != y, and the other way round"""
     opposite = {p.equal: p.not_equal, p.not_equal: p.equal}.get(x.node.primitive)
@@ -59,8 +59,7 @@ def through_wider(x: Value, *, dtype: str) -> Value | None:
     inner = under(x, p.cast)
     if inner is None or not holds_every(inner.dtype, x.dtype):
         return None
-    # Integers wrap around when they become integers; by way of a float they would saturate, or round
-    # otherwise.
+    # Integers that become integers wrap around; by way of a float they saturate.
     if is_integer(inner.dtype) and is_float(x.dtype) and not holds_every(inner.dtype, dtype):
         return None
     return p.cast(inner, dtype=dtype)
@@ -89,9 +88,7 @@ def holds_every(narrow: str, wide: str) -> bool:
 law(p.stop_gradient, lambda x: x)  # gradients have been taken by now: stop_gradient(x) -> x
 law(p.negative, lambda x: under(x, p.negative), of_product)  # -(-x) -> x
 law(p.absolute, lambda x: x if under(x, p.absolute) else None)  # ||x|| -> |x|
-law(
-    p.absolute, lambda x: when(under(x, p.negative), p.absolute) if is_float(x.dtype) else None
-)  # |-x| -> |x|
+law(p.absolute, of_negative)
 law(p.invert, lambda x: under(x, p.invert), of_comparison)  # ~~x -> x
 law(p.cast, lambda x, *, dtype: x if x.dtype == dtype else None, through_wider)  # cast(x, its dtype) -> x
 

@@ -64,6 +64,7 @@ ROWS = [
     ),
     Row("||x|| -> |x|", (F3,), lambda x: p.absolute(p.absolute(x)), "absolute"),
     Row("|-x| -> |x|", (F3,), lambda x: p.absolute(p.negative(x)), "absolute"),
+    Row("not for unsigned", ("uint8[3]",), lambda x: p.absolute(p.negative(x)), "negative absolute"),
     Row("~~x -> x", ("int8[3]",), lambda x: p.sign(p.invert(p.invert(x))), "sign"),
     Row("not (x == y) -> x != y", (F3, F3), lambda x, y: p.invert(p.equal(x, y)), "not_equal"),
     Row("not (x != y) -> x == y", (F3, F3), lambda x, y: p.invert(p.not_equal(x, y)), "equal"),
@@ -110,6 +111,7 @@ ROWS = [
     Row("x ** 0 -> 1", (F3,), lambda x: p.power(x, c(x, 0)), "constant broadcast"),
     Row("x ** 1 -> x", (F3,), lambda x: p.exp(p.power(x, c(x, 1))), "exp"),
     Row("x ** 2 -> x * x", (F3,), lambda x: p.power(x, c(x, 2)), "multiply"),
+    Row("x ** 4 -> products", ("int8[3]",), lambda x: p.power(x, c(x, 4)), "multiply multiply"),
     Row("x ** -1 -> 1 / x", (F3,), lambda x: p.power(x, c(x, -1)), "constant broadcast divide"),
     Row("not x ** 0.5 -> sqrt(x)", (F3,), lambda x: p.power(x, c(x, 0.5)), "constant broadcast power"),
     Row("x ** 3 for integers", ("int8[3]",), lambda x: p.power(x, c(x, 3)), "multiply multiply"),
@@ -376,6 +378,21 @@ def test_law(row):
     for _ in range(20):
         arrays = [data_for(value.type, random) for value in inputs]
         assert_same(run_graph(before, arrays), run_graph(after, arrays))
+
+
+@pytest.mark.parametrize("n", [-1, 0, 1, 2, 3, 4])
+def test_products_are_as_good_as_powers(n):
+    """Two roundings at most, and the same infinities, zeros and NaNs."""
+    x = new_input("x", TensorType((1000,), "float32"))
+    (power,) = pipeline.run((p.power(x, c(x, n)),))
+    assert p.power not in {node.primitive for node in Graph((x,), (power,)).nodes()}
+    numbers = np.random.default_rng(0).normal(0, 1, 1000).astype("float32")
+    numbers[: len(SPECIAL)] = np.array(SPECIAL, "float32")
+    found = run_graph(Graph((x,), (power,)), [numbers])[0]
+    with np.errstate(all="ignore"):
+        expected = np.power(numbers.astype("float64"), n)
+        assert_same([np.isfinite(expected.astype("float32"))], [np.isfinite(found)])
+        np.testing.assert_allclose(found, expected.astype("float32"), rtol=2.5 * 2**-24, atol=1e-45)
 
 
 @contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_programs import assert_same, programs
+from random_programs import assert_agrees, assert_same, programs
 
+from lamina.core.dtypes import is_float
+from lamina.grad import gradients
+from lamina.grad.rules import RULES
 from lamina.interp.eval import run_graph
 from lamina.ir import primitives as p
 from lamina.ir.graph import Graph
@@ -46,6 +49,22 @@ def test_each_pass_keeps_types_and_numbers(family, data):
         graph = Graph(graph.inputs, each(graph.outputs))
         verify(graph)
         assert_same(expected, run_graph(graph, arrays))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs(max_nodes=10, dtypes=("float64",), primitives=tuple(RULES)))
+def test_passes_keep_gradients(program):
+    inputs = [value for value in program.graph.inputs if is_float(value.dtype)]
+    scalars = [
+        p.reduce_sum(value, axes=tuple(range(value.ndim)))
+        for value in program.graph.outputs
+        if value.dtype == "float64"
+    ]
+    outputs = tuple(gradient for scalar in scalars for gradient in gradients(scalar, inputs))
+    before = Graph(program.graph.inputs, outputs)
+    after = Graph(program.graph.inputs, pipeline.run(outputs))
+    verify(after)
+    assert_agrees(before, program.arrays, run_graph(after, program.arrays), ulps=1)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
