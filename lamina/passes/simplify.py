@@ -2,7 +2,7 @@
 
 Only laws that hold for every float are here: NaN, infinities, signed zeros and the last bit included. So
 there is no x * 0 -> 0 (NaN), no x + 0 -> x (-0 + 0 is 0), and nothing is reassociated. The one exception
-is a power with a small whole exponent, where a product is nearer to the truth than most power functions.
+is a power with a small whole exponent: the products have the same special cases and at most three roundings.
 """
 
 from __future__ import annotations

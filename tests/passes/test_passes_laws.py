@@ -382,7 +382,7 @@ def test_law(row):
 
 @pytest.mark.parametrize("n", [-1, 0, 1, 2, 3, 4])
 def test_products_are_as_good_as_powers(n):
-    """Two roundings at most, and the same infinities, zeros and NaNs."""
+    """Three roundings at most, and the same infinities, zeros and NaNs."""
     x = new_input("x", TensorType((1000,), "float32"))
     (power,) = pipeline.run((p.power(x, c(x, n)),))
     assert p.power not in {node.primitive for node in Graph((x,), (power,)).nodes()}
@@ -392,7 +392,7 @@ def test_products_are_as_good_as_powers(n):
     with np.errstate(all="ignore"):
         expected = np.power(numbers.astype("float64"), n)
         assert_same([np.isfinite(expected.astype("float32"))], [np.isfinite(found)])
-        np.testing.assert_allclose(found, expected.astype("float32"), rtol=2.5 * 2**-24, atol=1e-45)
+        np.testing.assert_allclose(found, expected.astype("float32"), rtol=4 * 2**-24, atol=1e-45)
 
 
 @contextmanager
