@@ -164,3 +164,11 @@ def test_unknown_names_and_wrong_options():
 def test_every_name_of_keras_is_here(real_keras):
     public = {name for name in vars(real_keras.activations) if not name.startswith("_")}
     assert public - set(vars(activations)) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layer_graphs_take_every_activation(name):
+    import lamina
+
+    result = getattr(activations, name)(lamina.Input((4,)))
+    assert tuple(result.shape) == (None, 2 if name == "glu" else 4)
