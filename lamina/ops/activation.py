@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lamina.core import dtypes
 from lamina.core.errors import ShapeError
 from lamina.core.shapes import normalize_axes, normalize_axis
 from lamina.ir import primitives as p
-from lamina.ops.convert import as_float, as_tensor, binary, dtype_of, elementwise, like, promote
+from lamina.ops.convert import as_float, as_number, as_tensor, binary, dtype_of, elementwise, like, promote
 from lamina.ops.create import counting
 from lamina.ops.move import slice_axis
 from lamina.ops.reduce import repeat_reduced
@@ -30,14 +31,14 @@ def _minus_absolute(x: Any) -> Any:
 @op
 def relu(x: Any) -> Any:
     """max(x, 0)."""
-    x = as_tensor(x)
+    x = as_number(x)
     return p.maximum(x, like(x, 0))
 
 
 @op
 def relu6(x: Any) -> Any:
     """min(max(x, 0), 6)."""
-    x = as_tensor(x)
+    x = as_float(x)
     return p.minimum(p.maximum(x, like(x, 0)), like(x, 6))
 
 
@@ -58,8 +59,10 @@ def hard_sigmoid(x: Any) -> Any:
 @op
 def hard_tanh(x: Any) -> Any:
     """x kept between -1 and 1."""
-    x = as_tensor(x)
-    return p.minimum(p.maximum(x, like(x, -1)), like(x, 1))
+    x = as_number(x)
+    if not dtypes.is_unsigned(dtype_of(x)):
+        x = p.maximum(x, like(x, -1))
+    return p.minimum(x, like(x, 1))
 
 
 @op

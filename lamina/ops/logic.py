@@ -11,7 +11,16 @@ from lamina.core.errors import ArgumentError, DTypeError
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
 from lamina.ir.trace import Tensor
-from lamina.ops.convert import as_tensor, binary, dtype_of, elementwise, largest_number, like, promote
+from lamina.ops.convert import (
+    as_number,
+    as_tensor,
+    binary,
+    dtype_of,
+    elementwise,
+    largest_number,
+    like,
+    promote,
+)
 from lamina.ops.registry import alias, op
 
 # --- comparison ------------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ bitwise_invert = alias("bitwise_invert", bitwise_not)
 
 
 def _shift(primitive: Primitive, x: Any, y: Any) -> Any:
-    x, y = promote(x, y)
+    x, y = (as_number(operand) for operand in promote(x, y))
     if not dtypes.is_integer(dtype_of(x)):
         raise DTypeError(f"Only integers have bits to shift, got {dtype_of(x)}.")
     return elementwise(primitive, x, y)

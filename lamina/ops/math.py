@@ -58,8 +58,8 @@ def signbit(x: Any) -> Any:
 @op
 def square(x: Any) -> Any:
     """x * x."""
-    x = as_tensor(x)
-    return x if dtype_of(x) == "bool" else p.multiply(x, x)
+    x = as_number(x)
+    return p.multiply(x, x)
 
 
 @op
