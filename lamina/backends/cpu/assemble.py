@@ -152,6 +152,8 @@ class Assembler:
         found = self.pool.get(key)
         if found is None:
             self.pool[key] = name
+            text = self.module.functions[name]
+            self.module.functions[name] = text.replace("define void", "define internal void", 1)
             return kernel, None
         del self.module.functions[name]
         return replace(kernel, name=found), found

@@ -303,7 +303,7 @@ class Describer:
             return Count(place, operand.dtype)
         return Load(view.root, place, operand.dtype)
 
-    def spread(self, shape: Sequence[int], strides: Sequence[int], level: str = FULL) -> tuple[int, ...]:
+    def spread(self, shape: Sequence[int], strides: Sequence[int], level: str) -> tuple[int, ...]:
         """Strides over the axes of a value as strides over the domain."""
         used = [stride for extent, stride in zip(shape, strides) if extent != 1]
         if level == FULL:
@@ -317,7 +317,7 @@ class Describer:
         node, resolve = value.node, self.fusion.resolve
         if value.primitive is p.random_bits:
             view = resolve(node.inputs[0])
-            place = Place(0, self.spread(value.shape, row_major_strides(value.shape)))
+            place = Place(0, self._along(value, row_major_strides(value.shape)))
             return Bits(view.root, view.offset, view.strides[0], place)
         if value.primitive is p.gather:
             return self._gather(value)
@@ -342,36 +342,37 @@ class Describer:
         view = self.fusion.resolve(operand)
         return Load(view.root, Place(view.offset, (0,) * self.rank), operand.dtype)
 
-    def _stored_view(self, operand: Value) -> View:
-        """An operand that has to be read from memory."""
-        return self.fusion.resolve(operand)
+    def _along(self, value: Value, strides: Sequence[int]) -> tuple[int, ...]:
+        """Strides over the axes of one of the group's values as strides over the domain."""
+        return self.spread(value.shape, strides, self.group.values[value])
 
     def _piece(self, value: Value, operand: Value, places: Sequence[tuple[int, int]]) -> Piece:
-        view = self._stored_view(operand)
-        bounds, axis = [], 0
+        view = self.fusion.resolve(operand)
+        group = self.group
+        bounds = [Bound(axis, 0, 1, extent, 0) for axis, extent in enumerate(group.domain)]
+        axes = iter(range(self.rank) if group.values[value] == FULL else group.kept_axes)
         for extent, own, stride, (low, every) in zip(value.shape, operand.shape, view.strides, places):
-            if extent == 1:
-                continue
-            bounds.append(Bound(axis, low, every, own, stride))
-            axis += 1
+            if extent != 1:
+                axis = next(axes)
+                bounds[axis] = Bound(axis, low, every, own, stride)
         return Piece(view.root, view.offset, tuple(bounds), value.dtype)
 
     def _gather(self, value: Value) -> Leaf:
         operand, indices = value.node.inputs
         axis = value.node.attributes["axis"]
-        view = self._stored_view(operand)
+        view = self.fusion.resolve(operand)
         around = indices.ndim
         strides = (*view.strides[:axis], *(0 for _ in range(around)), *view.strides[axis + 1 :])
-        place = Place(view.offset, self.spread(value.shape, strides))
+        place = Place(view.offset, self._along(value, strides))
         number = scalar_constant(indices)
         index: Load | Count | Number
         if number is not None and number.constant is not None:
             index = Number(number.constant.reshape(()).item(), indices.dtype)
         else:
-            index_view = self._stored_view(indices)
+            index_view = self.fusion.resolve(indices)
             before, after = axis, value.ndim - axis - around
             index_strides = ((0,) * before) + index_view.strides + ((0,) * after)
-            index_place = Place(index_view.offset, self.spread(value.shape, index_strides))
+            index_place = Place(index_view.offset, self._along(value, index_strides))
             if index_view.root.primitive is p.iota:
                 index = Count(index_place, indices.dtype)
             else:
