@@ -19,13 +19,13 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
     Array([2.], dtype=float32)
     """
     y_true, y_pred = matching_pair("mean_squared_error", y_true, y_pred)
-    return ops.mean(ops.square(y_true - y_pred), axis=-1)
+    return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
     """mean(|y_true - y_pred|)"""
     y_true, y_pred = matching_pair("mean_absolute_error", y_true, y_pred)
-    return ops.mean(ops.absolute(y_true - y_pred), axis=-1)
+    return ops.mean(ops.absolute(y_pred - y_true), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:

@@ -130,7 +130,9 @@ def _count_by_histogram(positive: Any, y_pred: Any, weights: Any, thresholds: Th
     exceeded = ops.cast(ops.ceil(ops.clip(y_pred, 0.0, 1.0) * float(bins - 1)), "int32")
     if thresholds.first_below_zero:
         exceeded = ops.maximum(exceeded, 1)
-    place = (ops.where(positive, exceeded, exceeded + bins) * labels) + ops.arange(labels, dtype="int32")
+    place = ops.where(positive, exceeded, exceeded + bins)
+    if labels > 1:
+        place = place * labels + ops.arange(labels, dtype="int32")
     histogram = p.scatter_add(
         ops.zeros((2 * bins * labels,), "float32"),
         ops.reshape(place, (-1,)),
