@@ -128,7 +128,7 @@ class PReLU(Layer):
         for axis in shared:
             if not 1 <= axis < len(input_shape):
                 raise ShapeError(
-                    f"{describe_layer(self)} cannot share axis {axis} of inputs of shape {tuple(input_shape)}.",
+                    f"{describe_layer(self)} cannot share axis {axis} of shape {tuple(input_shape)}.",
                     expected=f"axes from 1 to {len(input_shape) - 1}",
                 )
         extents = [1 if axis in shared else extent for axis, extent in enumerate(input_shape)]

@@ -28,8 +28,8 @@ def number(
     low: float = -math.inf,
     high: float = math.inf,
     open_end: bool = False,
-) -> float:
-    """`value` when it is a finite number from `low` to `high` (short of `high` if `open_end`); else ArgumentError."""
+) -> Any:
+    """`value` if it is a finite number from `low` to `high` (below it if `open_end`); else ArgumentError."""
     fits = (
         isinstance(value, (int, float, np.integer, np.floating))
         and not isinstance(value, bool)

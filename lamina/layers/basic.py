@@ -36,11 +36,11 @@ class Identity(Elementwise):
 class Lambda(Layer):
     """`function(inputs, **arguments)`, for an expression that is not worth a class.
 
-    function: takes tensors, and `training` or `mask` if it names them. output_shape: shape without the batch, or
-    a function of the input's shape; found by tracing when left out. mask: the output's mask, or a function
-    `(inputs, mask)`. arguments: keyword arguments for `function`.
+    function: takes tensors, and `training` or `mask` if it names them. output_shape: shape without the
+    batch, or a function of the input's shape; found by tracing when left out. mask: the output's mask, or a
+    function `(inputs, mask)`. arguments: keyword arguments for `function`.
 
-    A named function that is registered can be saved; a lambda cannot, because loading never runs code from a file.
+    A named function that is registered can be saved; a lambda cannot: loading never runs code from a file.
 
     >>> Lambda(lambda x: x**2)(np.array([3.0]))
     Array([9.], dtype=float32)

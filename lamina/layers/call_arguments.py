@@ -14,7 +14,7 @@ from lamina.core import dtypes, tree
 from lamina.core.errors import ArgumentError
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor
-from lamina.layers import shapes
+from lamina.layers import infer, shapes
 from lamina.layers.masks import get_mask, with_mask
 
 
@@ -109,10 +109,15 @@ class CallArguments:
     def shapes(self) -> dict[str, Any]:
         """{"<argument>_shape": its shape, or structure of shapes}, masks left out."""
         return {
-            f"{name}_shape": tree.map_structure(shapes.shape_of, value)
+            f"{name}_shape": tree.map_structure(_shape_of, value)
             for name, value in self.tensors.items()
             if name not in ("mask", "args", "kwargs") and not name.endswith("_mask")
         }
+
+
+def _shape_of(tensor: Any) -> Any:
+    shape = shapes.shape_of(tensor)
+    return infer.known(shape) if isinstance(tensor, Tensor) else shape
 
 
 def _holds_tensors(name: str, value: Any) -> bool:
@@ -134,7 +139,7 @@ def _holds_tensors(name: str, value: Any) -> bool:
 def shapes_for(method: Callable[..., Any], arguments: CallArguments, layer: Any) -> dict[str, Any]:
     """The keyword arguments for `build` or `compute_output_shape`, chosen by its signature.
 
-    With one parameter it gets the shape of the first tensor; with several, each is named `<call argument>_shape`.
+    With one parameter it gets the shape of the first tensor; with several, each is `<call argument>_shape`.
     """
     by_name = arguments.shapes()
     parameters = [
@@ -149,7 +154,7 @@ def shapes_for(method: Callable[..., Any], arguments: CallArguments, layer: Any)
         name = parameter.name
         if name.removesuffix("_shape") not in arguments.values or not name.endswith("_shape"):
             raise ArgumentError(
-                f"{type(layer).__name__}.{method.__name__}() has a parameter '{name}' that no call argument matches.",
+                f"{type(layer).__name__}.{method.__name__}(): no argument of call() matches '{name}'.",
                 expected=f"names like {', '.join(f'{argument}_shape' for argument in arguments.values)}",
             )
         if name in by_name:

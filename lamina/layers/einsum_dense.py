@@ -23,8 +23,9 @@ _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a
 class EinsumDense(Layer):
     """`activation(einsum(equation, inputs, kernel) + bias)`.
 
-    equation: "ab,bc->ac", "...x,xy->...y" or "ab...,bc->ac...": inputs, kernel, outputs. output_shape: extents of
-    the output's letters without the batch (and without what "..." stands for); None where the input tells.
+    equation: "ab,bc->ac", "...x,xy->...y" or "ab...,bc->ac...": inputs, kernel, outputs.
+    output_shape: extents of the output's letters without the batch (and without what "..." stands for); None
+    where the input tells.
     bias_axes: the output letters that have a bias of their own; None for no bias. The rest is as in Dense.
     Weights: kernel, with one axis per letter; bias.
     Raises ArgumentError for an equation that makes no sense, ShapeError for inputs that do not fit it.
@@ -172,8 +173,8 @@ def _resolve(layer: EinsumDense, input_shape: Shape) -> _Shapes:
     ]
     if len(output) != hidden + len(equation.outputs):
         raise ShapeError(
-            f"{describe_layer(layer)}: output_shape does not fit the output '{equation.outputs}' of the equation.",
-            expected=f"{len(equation.outputs) + hidden - 1 - max(on_left - 1, 0) - on_right} extents (without the batch)",
+            f"{describe_layer(layer)}: output_shape does not fit the output '{equation.outputs}'.",
+            expected=f"{len(equation.outputs) - (on_left == 0)} extents (without the batch)",
             got=str(layer.partial_output_shape),
         )
     of_input = dict(zip(equation.inputs, input_shape[on_left : len(input_shape) - on_right]))

@@ -5,7 +5,8 @@ Unknown extents are tried with two different sizes; the output extents that foll
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lamina.core import tree
@@ -13,16 +14,25 @@ from lamina.core.errors import ArgumentError, LaminaError
 from lamina.ir.bind import constant_value
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor, Trace
+from lamina.layers import shapes
 from lamina.layers.masks import get_mask, with_mask
 
 # Both have many divisors, so that reshapes and strides go through, and neither is likely to be a real extent.
-_TRIAL_EXTENTS = (5040, 7560)
+_TRIAL_EXTENTS = (27720, 55440)
+
+_local = threading.local()
+
+
+def known(shape: Iterable[int]) -> shapes.Shape:
+    """A traced tensor's shape with None for the extents that are only being tried out."""
+    trials = _TRIAL_EXTENTS if getattr(_local, "depth", 0) else ()
+    return tuple(None if extent in trials else extent for extent in shape)
 
 
 def output_spec(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     """KerasTensors, structured as the result of `function(*arguments, **keywords)`.
 
-    The function runs on traced tensors, so nothing is computed and no variable changes. A result of None is kept.
+    The function runs on traced tensors: nothing is computed, no variable changes. A result of None is kept.
     """
     tensors = [leaf for leaf in tree.leaves((arguments, keywords)) if isinstance(leaf, KerasTensor)]
     first = _trace(function, arguments, keywords, _TRIAL_EXTENTS[0])
@@ -44,12 +54,15 @@ def _trace(
             return with_mask(trace.input(leaf.name, shape, leaf.dtype), stand_in(get_mask(leaf)))
 
         positional, named = tree.map_structure(stand_in, (tuple(arguments), dict(keywords)))
+        _local.depth = getattr(_local, "depth", 0) + 1
         try:
             result = function(*positional, **named)
         except LaminaError as error:
             if str(unknown) in str(error):
                 error.add_note(f"  {unknown} stands for an extent that is not known yet (None)")
             raise
+        finally:
+            _local.depth -= 1
         return tree.map_structure(_as_tensor, result)
 
 

@@ -94,9 +94,9 @@ def Input(  # noqa: N802 - Keras' name
 ) -> KerasTensor:
     """A KerasTensor to build a model from.
 
-    shape: of one example, None for extents that vary; or batch_shape: with the batch. batch_size: when it is fixed.
-    dtype: "float32" by default. name: the key of this input in a dict of data. tensor: a KerasTensor to use.
-    optional: the model accepts None for it. Raises ArgumentError or ShapeError for what is no shape.
+    shape: of one example, None for extents that vary; or batch_shape: with the batch. batch_size: if it is
+    fixed. dtype: "float32" by default. name: the key of this input in a dict of data. tensor: a KerasTensor
+    to use. optional: the model accepts None for it. Raises ArgumentError or ShapeError for what is no shape.
 
     >>> x = Input(shape=(784,))
     >>> model = lamina.Model(x, lamina.layers.Dense(10)(x))
@@ -112,8 +112,8 @@ def Input(  # noqa: N802 - Keras' name
         optional=optional,
         name=name,
     )
-    tensor = layer.output
-    return tensor
+    output: KerasTensor = layer.output
+    return output
 
 
 def _full_shape(layer: InputLayer, shape: Any, batch_size: int | None, batch_shape: Any) -> shapes.Shape:

@@ -112,7 +112,7 @@ class InputSpec:
 
 
 def check(specs: Any, inputs: Any, layer: Any) -> None:
-    """ShapeError, DTypeError or ArgumentError unless `inputs` fit `specs` (an InputSpec or a structure of them)."""
+    """ShapeError, DTypeError or ArgumentError unless `inputs` fit `specs`: one InputSpec or a structure."""
     flat_specs: list[InputSpec | None] = tree.flatten(specs)
     flat_inputs = _in_order(inputs, flat_specs, layer)
     if len(flat_inputs) != len(flat_specs):

@@ -1,4 +1,4 @@
-"""Layer: the contract of Keras 3. A layer is called on eager arrays, on traced tensors, and on KerasTensors."""
+"""Layer: the contract of Keras 3. Layers are called on arrays, on traced tensors, and on KerasTensors."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Layer(LayerState, Operation):
 
     - `__init__(self, ..., **kwargs)`: store the arguments, make sublayers; pass **kwargs to super().__init__.
     - `build(self, input_shape)`: make weights whose shapes follow from the input, with `add_weight`.
-    - `call(self, inputs, training=None, mask=None)`: compute, with lamina.ops. `training` and `mask` are filled
-      in for layers that name them.
+    - `call(self, inputs, training=None, mask=None)`: compute, with lamina.ops. `training` and `mask` are
+      filled in for layers that name them.
     - `get_config(self)`: the constructor's arguments; not needed when they are plain numbers and strings.
 
     activity_regularizer: penalty on the output, added to the losses. trainable: whether training changes it.
@@ -127,8 +127,8 @@ class Layer(LayerState, Operation):
             shape = (kwargs.pop("input_dim"),)
         if shape is not None:
             warnings.warn(
-                f"{type(self).__name__}: instead of input_shape or input_dim, make Input(shape=...) the first "
-                "entry of the Sequential model.",
+                f"{type(self).__name__}: instead of input_shape or input_dim, make Input(shape=...) the "
+                "first entry of the Sequential model.",
                 stacklevel=4,
             )
             self._input_shape_arg = shapes.standardize(shape)
@@ -147,8 +147,8 @@ class Layer(LayerState, Operation):
     def build(self, input_shape: Any = None, **named_shapes: Any) -> None:
         """Make the weights for inputs of this shape (with the batch, None where it is not known).
 
-        named_shapes: `<argument>_shape=...` for a `call` with several tensor arguments. By default the sublayers
-        are built, by tracing `call`.
+        named_shapes: `<argument>_shape=...` for a `call` with several tensor arguments. By default the
+        sublayers are built, by tracing `call`.
         """
         if not all(layer.built for layer in self._layers):
             self._trace((input_shape,) if input_shape is not None else (), named_shapes)
@@ -174,7 +174,7 @@ class Layer(LayerState, Operation):
             self.build(**shapes_for(type(self).build, arguments, self))
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """What `build_from_config` needs to make the weights again; None when the layer was not built by shape."""
+        """What `build_from_config` needs to make the weights again; None when there is nothing to know."""
         if not self._build_shapes:
             return None
         if len(self._build_shapes) == 1:
@@ -340,7 +340,7 @@ class Layer(LayerState, Operation):
 
     @staticmethod
     def _training(arguments: CallArguments, outer: call_context.Call | None) -> Any:
-        """In order of priority: what the caller passed, the call around this one, the default in the signature."""
+        """By priority: what the caller passed, the call around this one, the default in the signature."""
         value = arguments.values.get("training")
         if (
             (value is None or "training" not in arguments.given)
@@ -351,7 +351,7 @@ class Layer(LayerState, Operation):
         return value
 
     def _fill_in(self, arguments: CallArguments, context: call_context.Call, kwargs: dict[str, Any]) -> None:
-        """Set `training` and the masks among `kwargs` where the signature names them and the caller did not."""
+        """Set `training` and the masks in `kwargs` where the signature names them and the caller did not."""
         parameters = signature_of(type(self).call).parameters
         if "training" in parameters and context.training is not None:
             kwargs["training"] = context.training
@@ -371,7 +371,7 @@ class Layer(LayerState, Operation):
         if not self.supports_masking:
             if has_mask:
                 warnings.warn(
-                    f"{input_spec.describe_layer(self)} does not support masking: the mask of its input ends here.",
+                    f"{input_spec.describe_layer(self)} does not support masking: the mask ends here.",
                     stacklevel=3,
                 )
             return outputs
@@ -414,7 +414,7 @@ class Layer(LayerState, Operation):
 
     @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """The shape, or structure of shapes, of the outputs; takes what `build` takes. Found by tracing `call`."""
+        """The shape, or structure of shapes, of the outputs; takes what `build` takes. By tracing `call`."""
         return tree.map_structure(shapes.shape_of, self._trace(args, kwargs))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
@@ -447,7 +447,7 @@ class Layer(LayerState, Operation):
 
     @property
     def losses(self) -> list[Any]:
-        """Scalars: those added in the last call, activity regularizers, and the regularizers of the weights."""
+        """Scalars: those added in the last call, activity penalties, and the penalties of the weights."""
         found = [loss for layer in self._flatten_layers() for loss in losses.of(layer)]
         for variable in self.trainable_weights:
             if variable.regularizer is not None:

@@ -21,8 +21,8 @@ from lamina.ops.convert import promote
 class Merge(Layer):
     """Base of the layers that combine a list of tensors element by element.
 
-    Shapes are broadcast behind the batch: (batch, 3) with (batch, 5, 3) gives (batch, 5, 3). Masked entries take
-    no part where the operation allows it, and the output's mask is the union of the masks.
+    Shapes are broadcast behind the batch: (batch, 3) with (batch, 5, 3) gives (batch, 5, 3). Masked entries
+    take no part where the operation allows it, and the output's mask is the union of the masks.
     """
 
     _needs_build = False
@@ -188,8 +188,9 @@ class Concatenate(Merge):
             )
             if not fits:
                 raise ShapeError(
-                    f"{describe_layer(self)} cannot put shapes {' and '.join(map(str, input_shape))} side by side.",
+                    f"{describe_layer(self)} cannot put its inputs side by side.",
                     expected=f"equal extents everywhere but along axis {axis}",
+                    got=f"shapes {' and '.join(map(str, input_shape))}",
                 )
             for place, extent in enumerate(shape):
                 mine = result[place]

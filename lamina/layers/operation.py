@@ -18,7 +18,7 @@ _SIMPLE = (str, int, float, bool, type(None))
 class Operation:
     """A named thing that can be called on KerasTensors.
 
-    A subclass whose constructor takes only plain values (numbers, strings, booleans, None, and lists and dicts of
+    A subclass whose constructor takes only plain values (numbers, strings, booleans, None, lists and dicts of
     them) gets `get_config` for free.
     """
 
@@ -54,8 +54,8 @@ class Operation:
             raise StateError(
                 f"{type(self).__name__} cannot be turned into a config by itself: its constructor was given "
                 "objects, or positional-only or variadic arguments.",
-                fix="write get_config(self): config = super().get_config(); config.update({'units': self.units}); "
-                "return config - with every constructor argument, and **kwargs passed on to super().__init__().",
+                fix="write get_config(self): return {**super().get_config(), 'units': self.units} with every "
+                "argument of the constructor, which passes **kwargs on to super().__init__().",
             )
         config.update(copy.deepcopy(self._constructor_config))
         return self._accepted(config)
@@ -125,8 +125,12 @@ def _first_call(operation: Operation) -> Node:
 
 
 @lru_cache(maxsize=1024)
-def _constructor_signature(cls: type) -> inspect.Signature:
-    return inspect.signature(cls.__init__)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def _constructor_signature(cls: Any) -> inspect.Signature:
+    return _signature(cls.__init__)
 
 
 def _plain_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:

@@ -37,9 +37,9 @@ class _Noise(Elementwise):
 class Dropout(_Noise):
     """While training: each element is 0 with probability `rate`, the others are scaled by `1 / (1 - rate)`.
 
-    noise_shape: shape of the random mask, with 1 where elements share their fate and None for the input's extent.
+    noise_shape: shape of the random mask, 1 where elements share their fate, None for the input's extent.
     Raises ArgumentError unless 0 <= rate <= 1.
-    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (JMLR 2014).
+    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014).
 
     >>> Dropout(0.5, seed=1)(np.ones((1, 4)), training=True)  # zeros and twos
     """
@@ -70,8 +70,8 @@ class Dropout(_Noise):
 
 @REGISTRY.register
 class AlphaDropout(_Noise):
-    """Dropout that keeps mean and variance of SELU activations: dropped elements become the negative limit of SELU,
-    and an affine map `a * x + b` restores the moments.
+    """Dropout that keeps mean and variance of SELU activations: dropped elements become the negative limit of
+    SELU, and an affine map `a * x + b` restores the moments.
 
     Arguments and errors as for Dropout. Source: Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 
@@ -111,7 +111,7 @@ class GaussianDropout(_Noise):
     """While training: multiplies by normal noise of mean 1 and standard deviation `sqrt(rate / (1 - rate))`.
 
     Raises ArgumentError unless 0 <= rate < 1.
-    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (JMLR 2014).
+    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014).
 
     >>> GaussianDropout(0.2, seed=1)(np.ones((1, 4)), training=True)
     """

@@ -69,7 +69,7 @@ def broadcast(shapes: Sequence[Shape], what: str) -> Shape:
     result: list[int | None] = []
     for position in range(-rank, 0):
         extents = {shape[position] for shape in shapes if len(shape) >= -position} - {1}
-        known = extents - {None}
+        known = {extent for extent in extents if extent is not None}
         if len(known) > 1:
             raise ShapeError(
                 f"{what}: shapes {' and '.join(map(str, shapes))} do not fit together.",

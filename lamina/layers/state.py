@@ -102,8 +102,8 @@ class LayerState:
     ) -> Variable:
         """A new variable that belongs to this layer.
 
-        shape: () by default. initializer: an object or name; by default "glorot_uniform" for floats and "zeros"
-        for the rest. dtype: the layer's own by default. regularizer, constraint: objects or names.
+        shape: () by default. initializer: an object or name; by default "glorot_uniform" for floats and
+        "zeros" for the rest. dtype: the layer's own by default. regularizer, constraint: objects or names.
         Raises ArgumentError or ShapeError for arguments that do not make a variable.
 
         >>> self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="kernel")
@@ -209,7 +209,7 @@ class LayerState:
         return [variable.numpy() for variable in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Give `weights` new values, one array each, in order. ShapeError (and no change) when they do not fit."""
+        """Give `weights` new values, one array each. ShapeError, and no change, if they do not fit."""
         variables = self.weights
         arrays = [np.asarray(array) for array in weights]
         if len(arrays) != len(variables):
@@ -224,7 +224,7 @@ class LayerState:
         for variable, array in zip(variables, arrays):
             if tuple(array.shape) != variable.shape:
                 raise ShapeError(
-                    f"set_weights() of {describe_layer(self)}: an array does not fit weight '{variable.path}'.",
+                    f"set_weights() of {describe_layer(self)} got a wrong shape for '{variable.path}'.",
                     expected=f"shapes {', '.join(str(each.shape) for each in variables)}",
                     got=f"shapes {', '.join(str(each.shape) for each in arrays)}",
                 )
@@ -241,7 +241,7 @@ class LayerState:
         return sum(variable.size for variable in self.weights)
 
     def save_own_variables(self, store: Any) -> None:
-        """Put the values of the layer's own variables (without sublayers) into `store`, under "0", "1", ..."""
+        """Put the values of the layer's own variables, without sublayers, into `store`, as "0", "1", ..."""
         for position, variable in enumerate(self._own_weights()):
             store[str(position)] = variable.numpy()
 

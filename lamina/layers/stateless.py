@@ -23,7 +23,7 @@ def call(
     kwargs: Mapping[str, Any],
     return_losses: bool,
 ) -> Any:
-    """See `Layer.stateless_call`. The call is traced on its own; then the given values take the variables' place."""
+    """See `Layer.stateless_call`. The call is traced by itself, then values take the variables' place."""
     if not layer.built:
         raise StateError(
             f"stateless_call() needs a layer that is built; '{layer.name}' is not.",
@@ -55,13 +55,11 @@ def call(
 
         traced_args, traced_kwargs = tree.map_structure(as_input, (args, dict(kwargs)))
         outputs = layer(*traced_args, **traced_kwargs)
-        results = (outputs, [trace.read(variable) for variable in layer.non_trainable_variables])
+        updated = [trace.read(variable) for variable in layer.non_trainable_variables]
+        results: tuple[Any, ...] = (outputs, updated)
         if return_losses:
             results += (layer.losses,)
-        flat = [
-            as_value(leaf.__tensor__() if hasattr(leaf, "__tensor__") else leaf)
-            for leaf in tree.leaves(results)
-        ]
+        flat = [_as_value(leaf) for leaf in tree.leaves(results)]
     given = [values.get(id(state), state) for state in trace.states]
     if current() is None and not any(isinstance(value, Tensor) for value in given):
         graph = Graph((*trace.state_inputs, *trace.inputs), tuple(flat))

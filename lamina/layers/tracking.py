@@ -1,4 +1,4 @@
-"""What is assigned to a layer becomes part of it: variables, layers, metrics, seed generators, and collections.
+"""What is assigned to a layer becomes part of it: variables, layers, metrics, seed generators, collections.
 
 Lists, dicts and sets are replaced by tracked ones on assignment, so that what is added later counts too.
 """
@@ -106,7 +106,7 @@ class Tracker:
 
 
 class _Collection:
-    """What tracked collections share: a tracker, or None after copying and in structures that are just passed on."""
+    """What tracked collections share: a tracker, or None for structures that belong to no layer."""
 
     _tracker: Tracker | None = None
 
@@ -130,7 +130,7 @@ class _Collection:
         self._tracker = tracker
 
     def __copy__(self) -> Any:
-        return next(kind for kind, tracked in _TRACKED.items() if tracked is type(self))(self)  # type: ignore[call-arg]
+        return next(kind for kind, tracked in _TRACKED.items() if tracked is type(self))(self)
 
 
 class TrackedList(_Collection, list):  # type: ignore[type-arg]
@@ -149,7 +149,7 @@ class TrackedList(_Collection, list):  # type: ignore[type-arg]
     def extend(self, values: Iterable[Any]) -> None:
         super().extend([self._track(value) for value in values])
 
-    def __iadd__(self, values: Iterable[Any]) -> Any:
+    def __iadd__(self, values: Iterable[Any]) -> Any:  # type: ignore[misc]
         self.extend(values)
         return self
 
@@ -216,11 +216,11 @@ class _TrackedMapping(_Collection):
         super().clear()  # type: ignore[misc]
 
 
-class TrackedDict(_TrackedMapping, dict):  # type: ignore[type-arg]
+class TrackedDict(_TrackedMapping, dict):  # type: ignore[type-arg, misc]
     """A dict whose values belong to a layer."""
 
 
-class TrackedOrderedDict(_TrackedMapping, OrderedDict):  # type: ignore[type-arg]
+class TrackedOrderedDict(_TrackedMapping, OrderedDict):  # type: ignore[type-arg, misc]
     """An OrderedDict whose values belong to a layer."""
 
 

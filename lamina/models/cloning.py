@@ -24,9 +24,9 @@ def clone_model(
 ) -> Any:
     """A model of the same layers, made anew: weights start fresh, and the compile settings are kept.
 
-    input_tensors: KerasTensors to build the copy on. clone_function: `function(layer)` gives the copy of a layer
-    (not asked for Inputs); by default a layer of the same config. call_function: `function(layer, *args, **kwargs)`
-    calls a copied layer; for functional models only. recursive: clone inner models the same way.
+    input_tensors: KerasTensors to build the copy on. clone_function: `function(layer)` gives the copy of a
+    layer (not asked for Inputs); by default a layer of the same config. call_function: calls a copied layer,
+    `function(layer, *args, **kwargs)`; for functional models only. recursive: clone inner models alike.
     Raises ArgumentError for a subclassed model with any of these; it is copied by its config.
 
     >>> fresh = clone_model(model)

@@ -69,7 +69,7 @@ class Function(Operation):
         values = [convert_leaf(leaf, "float32", autocast=False) for leaf in tree.leaves(inputs)]
         return self._graph.run(values, lambda operation, args, kwargs: operation(*args, **kwargs))
 
-    def compute_output_spec(self, inputs: Any, **_: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """KerasTensors like the outputs, for KerasTensors of other shapes than the graph's own."""
         given = tree.flatten(inputs)
         if [tensor.shape for tensor in given] == [tensor.shape for tensor in self.inputs]:

@@ -21,8 +21,8 @@ from lamina.models.registry import REGISTRY
 
 @REGISTRY.register
 class Functional(Function, Model):
-    """What `Model(inputs, outputs)` makes. Layers may be shared, models nested, inputs and outputs nested in dicts
-    and lists; inputs may also be tensors inside another model, which gives a part of it with the same weights.
+    """What `Model(inputs, outputs)` makes. Layers may be shared, models nested, inputs and outputs nested in
+    dicts and lists. Inputs may also be tensors inside another model: that gives a part of it, weights shared.
 
     An explicit `layer(x, training=...)` in the graph wins over how the model is called.
     Raises ArgumentError when the outputs do not follow from the inputs.
@@ -41,8 +41,8 @@ class Functional(Function, Model):
             self._tracker.track(layer)
         self.output_names = [tensor.history[0].name for tensor in self.outputs if tensor.history]
         self._path = self.name
-        if trainable is not None:
-            self.trainable = trainable
+        if trainable is not None and not trainable:
+            self.trainable = False  # True changes nothing: layers that are frozen stay so
 
     __call__ = Layer.__call__
 
@@ -56,7 +56,7 @@ class Functional(Function, Model):
         """Layers can still be attached to a functional model."""
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[Layer]:  # type: ignore[override]
         """The layers of the graph, the farthest from the outputs first; without recorded ops."""
         return [operation for operation in self._graph.operations if isinstance(operation, Layer)]
 
@@ -101,11 +101,11 @@ class Functional(Function, Model):
     def get_config(self) -> dict[str, Any]:
         """The graph in Keras' form; a subclass with another constructor describes itself."""
         if not takes_graph(type(self)):
-            return Model.get_config(self)
+            return dict(Model.get_config(self))
         return {"name": self.name, "trainable": self.trainable, **graph_config.to_config(self._graph)}
 
 
-def takes_graph(cls: type) -> bool:
+def takes_graph(cls: Any) -> bool:
     """Whether instances of this class of models are made from inputs and outputs."""
     if cls is Functional or cls is Model:
         return True
@@ -152,4 +152,4 @@ def _is_input(tensor: Any) -> bool:
 
 
 def _source(tensor: Any) -> str:
-    return tensor.history[0].name if tensor.history else tensor.name
+    return str(tensor.history[0].name if tensor.history else tensor.name)

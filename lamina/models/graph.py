@@ -1,4 +1,4 @@
-"""The layer graph between given inputs and outputs: its nodes in order, its operations as Keras orders them."""
+"""The layer graph between inputs and outputs: its nodes in order, its operations as Keras orders them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Apply = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 class LayerGraph:
     """inputs, outputs: as given, nested or not. nodes: the calls to run, inputs before users.
 
-    operations: layers and recorded ops by depth, the farthest from the outputs first. nodes_by_depth: likewise.
+    operations: layers and recorded ops by depth, farthest from the outputs first; nodes_by_depth likewise.
     """
 
     inputs: Any
@@ -91,7 +91,7 @@ def _check_tensors(tensors: Sequence[Any], what: str, name: str) -> None:
 def _walk(
     inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor], name: str
 ) -> tuple[list[Node], dict[Any, int]]:
-    """The nodes that the outputs need, each after those it takes from; and the order in which operations were met."""
+    """The nodes that the outputs need, inputs before users; and the order in which operations were met."""
     given = {id(tensor) for tensor in inputs}
     reached: dict[Node, None] = {}
     indices: dict[Any, int] = {}

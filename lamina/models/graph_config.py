@@ -16,7 +16,7 @@ _TENSOR = "__keras_tensor__"
 _TUPLE = "__tuple__"
 
 
-class _NotYet(Exception):
+class _MissingTensorError(Exception):
     """A call refers to one that has not been made yet."""
 
 
@@ -24,7 +24,7 @@ class _NotYet(Exception):
 
 
 def to_config(graph: LayerGraph) -> dict[str, Any]:
-    """{"layers": ..., "input_layers": ..., "output_layers": ...}: each layer with the calls made of it here."""
+    """{"layers": ..., "input_layers": ..., "output_layers": ...}: each layer with its calls in this graph."""
     inside = set(graph.nodes)
     # A layer may have been called elsewhere, too; the config counts only the calls in this graph.
     numbers = {
@@ -98,7 +98,7 @@ def _map_leaves(function: Any, structure: Any) -> Any:
 def from_config(cls: type, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
     """A model of class `cls` from what `to_config` made, `name` and `trainable` included.
 
-    Layers are made first; then calls are made as soon as what they take exists. ArgumentError when some never can.
+    Layers are made first, then calls, as soon as what they take exists. ArgumentError when some never can be.
     """
     with custom_object_scope(custom_objects):
         operations = {entry["name"]: _operation(entry) for entry in config["layers"]}
@@ -145,7 +145,7 @@ def _make_calls(operation: Any, calls: list[Any], operations: dict[str, Any]) ->
         try:
             args = [_decode(value, operations) for value in calls[0]["args"]]
             kwargs = {key: _decode(value, operations) for key, value in calls[0]["kwargs"].items()}
-        except _NotYet:
+        except _MissingTensorError:
             return
         if isinstance(operation, OpLayer) and operation.operation == "getitem" and isinstance(args[1], list):
             args[1] = tuple(args[1])  # Keras writes tuples as lists
@@ -170,7 +170,7 @@ def _tensor_at(operations: dict[str, Any], name: str, number: int, index: int) -
         raise ArgumentError(f"The config of a model refers to the layer '{name}', which it does not have.")
     nodes: list[Node] = operations[name]._inbound_nodes
     if number >= len(nodes):
-        raise _NotYet
+        raise _MissingTensorError
     return nodes[number].outputs[index]
 
 

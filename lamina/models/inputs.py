@@ -1,4 +1,4 @@
-"""What is passed to a model, matched with the inputs it declares: by name or by position, in dtype and in shape."""
+"""What is passed to a model, matched with its inputs: by name or by position, in dtype and in shape."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def _in_order(model: Any, declared: Any, wanted: list[KerasTensor], given: Any) 
             (given,) = given
     elif isinstance(declared, Mapping) and list(declared) != sorted(declared):
         raise ArgumentError(
-            f"Model '{model.name}' has its inputs in a dict, so it cannot be called with {type(given).__name__}.",
+            f"Model '{model.name}' has its inputs in a dict, and must be called with one.",
             expected=f"a dict with the keys {', '.join(map(str, declared))}",
+            got=type(given).__name__,
         )
     elif not tree.is_branch(given) and len(wanted) == 1:
         return [given]

@@ -100,8 +100,8 @@ class Model(Trainer, Layer):
         """Print a table of the layers: name and type, output shape, number of parameters, connections.
 
         line_length: width of the table. positions: where its columns end, as fractions. print_fn: called with
-        the text instead of printing it. expand_nested: show the layers of inner models. show_trainable: add a column.
-        layer_range: (first, last) names or patterns of the layers to show.
+        the text instead of printing it. expand_nested: show the layers of inner models. show_trainable: add a
+        column. layer_range: (first, last) names or patterns of the layers to show.
         """
         from lamina.models.summary import print_summary
 
@@ -121,7 +121,7 @@ class Model(Trainer, Layer):
     # --- configs and copies ------------------------------------------------------------------------
 
     def to_json(self, **kwargs: Any) -> str:
-        """The architecture (without weights) as JSON; `model_from_json` reads it. kwargs: for `json.dumps`."""
+        """The architecture, without weights, as JSON; `model_from_json` reads it. kwargs: for json.dumps."""
         return json.dumps(serialize_object(self), **kwargs)
 
     @classmethod
@@ -158,7 +158,7 @@ def _gives_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _become_functional(cls: type) -> None:
-    """Put Functional in the place of Model among the bases of a user's class, which turned out to make graphs."""
+    """Put Functional in the place of Model among the bases of a user's class, whose instances hold graphs."""
     from lamina.models.functional import Functional
 
     if issubclass(cls, Functional):

@@ -1,6 +1,6 @@
 """Layer graphs for pickle and deepcopy: flat lists instead of objects that refer to each other.
 
-A layer by itself is pickled without the graph it sits in (see `Operation.__getstate__`), so depth is no matter.
+A layer by itself is pickled without the graph it sits in (`Operation.__getstate__`), so depth is no matter.
 """
 
 from __future__ import annotations

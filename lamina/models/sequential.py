@@ -124,7 +124,7 @@ class Sequential(Model):
     def _connect(self) -> None:
         """Apply the layers that have not been applied yet, if the input's shape is known."""
         stack = self._layers
-        if not stack or len(stack) == 1 and isinstance(stack[0], InputLayer):
+        if not stack or (len(stack) == 1 and isinstance(stack[0], InputLayer)):
             return
         if not isinstance(stack[0], InputLayer):
             shape = getattr(stack[0], "input_shape", None) if isinstance(stack[0], Model) else None

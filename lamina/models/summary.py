@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from lamina.core import dtypes
@@ -204,17 +205,17 @@ def _table(
         length, ends, header = length + 12, (*(end * 0.9 for end in ends), 1.0), (*header, "Trainable")
     length = line_length or min(length, shutil.get_terminal_size().columns - 4)
     edges = [0, *(int(end * length) for end in ends)]
-    widths = [edge - before for before, edge in zip(edges, edges[1:])]
+    widths = [edge - before for before, edge in pairwise(edges)]
     if min(widths) < 4 or len(widths) != len(header):
         raise ArgumentError(
             "The summary's columns do not fit.",
             expected=f"{len(header)} positions and at least 4 characters for each column",
             got=f"widths {widths}",
         )
-    justify = {"Param #": "right", "Trainable": "center"}
+    justify: dict[str, Any] = {"Param #": "right", "Trainable": "center"}
     columns = [
         Column(title, justify=justify.get(title, "left"), width=width) for title, width in zip(header, widths)
-    ]  # type: ignore[arg-type]
+    ]
     table = Table(*columns, width=length, show_lines=True)
     for row in summary.rows:
         cells = _cells(row)
