@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,42 +120,54 @@ class Kernel:
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3)
         self.function = signature(self.code.address("repeat"))
 
-    def share(self, operands: Operands, number: int = 0, threads: int = 1) -> Callable[[int], None]:
-        """A function that does this thread's share of the tasks some number of times."""
+    def share(self, operands: Operands, number: int = 0, threads: int = 1) -> list[Callable[[int], None]]:
+        """This thread's share of the tasks, in parts of about SLICE_SECONDS that run some number of times."""
         tasks = self.plan.tasks
         begin, end = tasks * number // threads, tasks * (number + 1) // threads
+        parts = max(1, min(end - begin, int(self.plan.flops / threads / (2e11 * SLICE_SECONDS))))
+        bounds = [begin + (end - begin) * part // parts for part in range(parts + 1)]
         scratch = aligned((self.plan.scratch_bytes // 4 + 16,))
         addresses = [array.ctypes.data for array in (operands.a, operands.b, operands.c, scratch)]
 
-        def run(times: int, keep: object = scratch) -> None:
-            self.function(*addresses, begin, end, times)
+        def part(first: int, last: int) -> Callable[[int], None]:
+            return lambda times, keep=scratch: self.function(*addresses, first, last, times)
 
-        return run
+        return [part(first, last) for first, last in pairwise(bounds)]
 
 
 def _typed(argument: Register) -> str:
     return f"{argument.type} {argument.text}"
 
 
-def best_seconds(run: Callable[[int], None], budget: float, between: Callable[[], object]) -> float:
-    """The least time of one call over many slices of about SLICE_SECONDS; `between` is called after each."""
-    started = time.perf_counter()
-    run(1)
-    times = max(1, int(SLICE_SECONDS / max(time.perf_counter() - started, 1e-7)))
-    best, deadline = float("inf"), time.perf_counter() + budget
-    while time.perf_counter() < deadline:
+def best_seconds(
+    parts: Sequence[Callable[[int], None]], budget: float, between: Callable[[], object] = int
+) -> float:
+    """The least time of one call of every part, one after the other: many short slices, the best of each.
+
+    Slices of about SLICE_SECONDS find the moments in which nobody else uses the core. `between` is called
+    after every slice.
+    """
+    times = []
+    for run in parts:
         started = time.perf_counter()
-        run(times)
-        best = min(best, (time.perf_counter() - started) / times)
-        between()
-    return best
+        run(1)
+        times.append(max(1, int(SLICE_SECONDS / max(time.perf_counter() - started, 1e-7))))
+    best, deadline = [float("inf")] * len(parts), time.perf_counter() + budget
+    while time.perf_counter() < deadline:
+        for number, run in enumerate(parts):
+            started = time.perf_counter()
+            run(times[number])
+            best[number] = min(best[number], (time.perf_counter() - started) / times[number])
+            between()
+    return sum(best)
 
 
 def measure_kernel(product: Product, target: Target, threads: int, budget: float) -> dict[str, Any]:
     """Our kernel's rate on that many threads, and the probe's in the same seconds."""
     plan = plan_contract(product.spec, target)
     kernel, operands = Kernel(plan), Operands(product)
-    kernel.share(operands)(1)
+    for run in kernel.share(operands):
+        run(1)
     scale = np.abs(operands.x) @ np.abs(operands.y)
     assert np.all(np.abs(operands.c - operands.x @ operands.y) <= 1e-6 * product.k * scale), product.name
     seconds, rates = [0.0] * threads, [0.0] * threads
@@ -162,13 +175,13 @@ def measure_kernel(product: Product, target: Target, threads: int, budget: float
     limit = probe(target)
 
     def work(number: int) -> None:
-        run = kernel.share(operands, number, threads)
+        parts = kernel.share(operands, number, threads)
 
         def compare() -> None:
             rates[number] = max(rates[number], limit())
 
         gate.wait()
-        seconds[number] = best_seconds(run, budget, compare)
+        seconds[number] = best_seconds(parts, budget, compare)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
     for worker in workers:
@@ -197,7 +210,7 @@ def measure_peers(product: Product, threads: int, budget: float) -> dict[str, fl
     else:
         torch.set_num_threads(threads)
         x, y, c = (torch.from_numpy(array) for array in (operands.x, operands.y, operands.c))
-        rates["torch"] = flops / best_seconds(_repeated(lambda: torch.mm(x, y, out=c)), budget, int) / 1e9
+        rates["torch"] = flops / best_seconds([_repeated(lambda: torch.mm(x, y, out=c))], budget) / 1e9
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -205,7 +218,7 @@ def measure_peers(product: Product, threads: int, budget: float) -> dict[str, fl
     else:
         with threadpool_limits(threads):
             run = _repeated(lambda: np.matmul(operands.x, operands.y, out=operands.c))
-            rates["numpy"] = flops / best_seconds(run, budget, int) / 1e9
+            rates["numpy"] = flops / best_seconds([run], budget) / 1e9
     return rates
 
 

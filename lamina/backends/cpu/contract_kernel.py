@@ -6,8 +6,19 @@ from collections.abc import Callable, Sequence
 
 from lamina.backends.cpu import math
 from lamina.backends.cpu.contract_place import Place, Tile
-from lamina.backends.cpu.contract_plan import DIRECT, TRANSPOSE, ContractPlan, Panels, Piece, round_up
-from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, is_floating, lane_constants, vector
+from lamina.backends.cpu.contract_plan import DEAL, DIRECT, TRANSPOSE, Panels, Piece, TilePlan, round_up
+from lamina.backends.cpu.contract_shuffle import dealt, joined, part, transposed_blocks
+from lamina.backends.cpu.contract_walk import divide, runs_in_block, start_of
+from lamina.backends.cpu.emit import (
+    ELEMENT,
+    Builder,
+    Register,
+    constant,
+    index,
+    is_floating,
+    lane_constants,
+    vector,
+)
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 
@@ -43,18 +54,86 @@ def load_operand(
 
 
 class TileKernel:
-    """Emits what is done with one tile or one panel of a plan."""
+    """Emits a product in tiles: the loop over tasks, over the tiles and panels of a task, and over k."""
 
-    def __init__(self, builder: Builder, plan: ContractPlan, epilogue: Epilogue) -> None:
+    def __init__(self, builder: Builder, plan: TilePlan, epilogue: Epilogue) -> None:
         self.builder = builder
         self.plan = plan
         self.epilogue = epilogue
         self.element = ELEMENT[plan.spec.dtype]  # in A, B and C
         self.total = ELEMENT[plan.sum_dtype]  # in registers and scratch
+        self.a, self.b = builder.arguments[:2]
+        self.scratch, self.begin, self.end = builder.arguments[-3:]
+
+    def emit(self) -> None:
+        """The loop over tasks."""
+        builder, plan = self.builder, self.plan
+        if plan.source == DIRECT:
+            with builder.loop(self.begin, self.end) as task:
+                batch, columns, rows = self._decode(task.index)
+                self._tiles(batch, columns, rows)
+            return
+        # Consecutive tasks often share their panels: pack only when batch or column block change.
+        with builder.loop(self.begin, self.end, 1, [index(-1)]) as task:
+            batch, columns, rows = self._decode(task.index)
+            number = builder.add(builder.multiply(batch, plan.column_blocks), columns)
+            fresh = builder.compare("icmp ne", number, task.carried[0])
+            with builder.when(fresh):
+                self._panels(batch, columns)
+            self._tiles(batch, columns, rows)
+            task.next = [number]
+
+    def _decode(self, task: Register) -> tuple[Register, Register, Register]:
+        """(batch element, column block, row block) of a task."""
+        rest, rows = divide(self.builder, task, self.plan.row_blocks)
+        batch, columns = divide(self.builder, rest, self.plan.column_blocks)
+        return (batch if self.plan.spec.batch > 1 else index(0)), columns, rows
+
+    def _panels(self, batch: Register, column_block: Register) -> None:
+        """Write the column block's panels to scratch."""
+        builder, plan, strides = self.builder, self.plan, self.plan.spec.b_strides
+        source = builder.pointer(self.b, builder.multiply(batch, strides[0]), self.element)
+        for panels, left, right in runs_in_block(
+            builder, plan.panels, column_block, plan.column_block, plan.column_blocks
+        ):
+            with builder.loop(left, right) as loop:
+                column = start_of(builder, loop.index, panels)
+                here = builder.pointer(source, builder.multiply(column, strides[2]), self.element)
+                self._pack(panels, here, self._packed(loop.index, column_block))
+
+    def _tiles(self, batch: Register, column_block: Register, row_block: Register) -> None:
+        """All tiles of one task, those that share rows of A one after the other."""
+        builder, plan, spec = self.builder, self.plan, self.plan.spec
+        a_batch = builder.pointer(self.a, builder.multiply(batch, spec.a_strides[0]), self.element)
+        b_batch = builder.pointer(self.b, builder.multiply(batch, spec.b_strides[0]), self.element)
+        for tiles, top, bottom in runs_in_block(
+            builder, plan.tiles, row_block, plan.row_block, plan.row_blocks
+        ):
+            with builder.loop(top, bottom) as row_loop:
+                row = start_of(builder, row_loop.index, tiles)
+                a = builder.pointer(a_batch, builder.multiply(row, spec.a_strides[1]), self.element)
+                for panels, left, right in runs_in_block(
+                    builder, plan.panels, column_block, plan.column_block, plan.column_blocks
+                ):
+                    with builder.loop(left, right) as column_loop:
+                        column = start_of(builder, column_loop.index, panels)
+                        if plan.source == DIRECT:
+                            b, step = builder.pointer(b_batch, column, self.element), spec.b_strides[1]
+                        else:
+                            b, step = self._packed(column_loop.index, column_block), plan.panel_stride
+                        sums = self._accumulate(tiles.rows, panels, a, b, step)
+                        self._finish(panels, sums, (batch, row, column))
+
+    def _packed(self, panel: Register, column_block: Register) -> Register:
+        """The packed panel of that number."""
+        builder, plan = self.builder, self.plan
+        local = builder.subtract(panel, builder.multiply(column_block, plan.column_block))
+        offset = builder.multiply(local, plan.spec.k * plan.panel_stride)
+        return builder.pointer(self.scratch, offset, self.total)
 
     # -- sums ----------------------------------------------------------------------------------
 
-    def accumulate(
+    def _accumulate(
         self, rows: int, panel: Panels, a: Register, b: Register, step: int
     ) -> list[list[Register]]:
         """The sums of one tile, by row and piece. `a` and `b` point to the tile's elements at k = 0.
@@ -115,14 +194,13 @@ class TileKernel:
 
     # -- epilogue ------------------------------------------------------------------------------
 
-    def finish(
+    def _finish(
         self,
         panel: Panels,
         sums: list[list[Register]],
         corner: tuple[Register, Register, Register],
-        rest: Register,
     ) -> None:
-        """Hand every sum to the epilogue. corner: batch element, row, column. rest: scratch for one tile."""
+        """Hand every sum to the epilogue. corner: batch element, row, column."""
         builder, plan = self.builder, self.plan
         batch, row, column = corner
         if not plan.rolled or len(sums) == 1:
@@ -130,6 +208,7 @@ class TileKernel:
             for row_offset, line in enumerate(sums):
                 self._finish_row(panel, line, tile, row_offset)
             return
+        rest = builder.pointer(self.scratch, plan.packed_elements, self.total)
         slots = [self._packed_offset(panel.pieces, number) for number in range(len(panel.pieces))]
         for row_offset, line in enumerate(sums):
             for slot, piece, value in zip(slots, panel.pieces, line):
@@ -153,9 +232,12 @@ class TileKernel:
 
     # -- packing -------------------------------------------------------------------------------
 
-    def pack(self, panel: Panels, b: Register, packed: Register) -> None:
+    def _pack(self, panel: Panels, b: Register, packed: Register) -> None:
         """Write one panel of B to scratch. `b` points to its first element; unused lanes become zeros."""
         builder, plan, spec = self.builder, self.plan, self.plan.spec
+        if plan.source == DEAL:
+            self._deal(panel, b, packed)
+            return
         group = 16 // dtypes.itemsize(spec.dtype) if plan.source == TRANSPOSE else 1
         grouped = spec.k // group * group if group > 1 else 0
         for number, piece in enumerate(panel.pieces):
@@ -177,6 +259,21 @@ class TileKernel:
                         builder.pointer(here, spec.b_strides[1], self.element),
                         builder.pointer(there, plan.panel_stride, self.total),
                     ]
+
+    def _deal(self, panel: Panels, b: Register, packed: Register) -> None:
+        """A panel whose columns lie end to end and are 2 or 4 long: dealt out in registers."""
+        builder, plan, count = self.builder, self.plan, self.plan.spec.k
+        for number, piece in enumerate(panel.pieces):
+            there = builder.pointer(packed, self._packed_offset(panel.pieces, number), self.total)
+            loaded = []
+            for position in range(count):
+                valid = min(max(piece.valid * count - position * piece.lanes, 0), piece.lanes)
+                address = builder.pointer(b, piece.offset * count + position * piece.lanes, self.element)
+                mask = valid_mask(piece.lanes, valid)
+                loaded.append(builder.load(vector(self.element, piece.lanes), address, mask))
+            for step, value in enumerate(dealt(builder, loaded)):
+                address = builder.pointer(there, step * plan.panel_stride, self.total)
+                builder.store(value, address, align=self._alignment(piece))
 
     def _collect(self, piece: Piece, here: Register) -> Register:
         """One row of a piece, from columns that may lie anywhere."""
@@ -203,42 +300,13 @@ class TileKernel:
             for column in range(piece.valid)
         ]
         columns += [constant(0, self.element, group)] * (max(piece.lanes, group) - piece.valid)
-        vectors = [_joined(builder, columns[remainder::group]) for remainder in range(group)]
-        for step, value in enumerate(_transposed_blocks(builder, vectors)):
+        vectors = [joined(builder, columns[remainder::group]) for remainder in range(group)]
+        for step, value in enumerate(transposed_blocks(builder, vectors)):
             if piece.lanes < group:
-                short = piece.lanes > 1
-                value = (
-                    builder.shuffle(value, None, range(piece.lanes)) if short else builder.extract(value, 0)
-                )
+                value = part(builder, value, 0, piece.lanes)
             address = builder.pointer(there, step * plan.panel_stride, self.total)
             builder.store(value, address, align=self._alignment(piece))
 
 
 def _by_row(sums: Sequence[Register], width: int) -> list[list[Register]]:
     return [list(sums[start : start + width]) for start in range(0, len(sums), width)]
-
-
-def _joined(builder: Builder, parts: list[Register]) -> Register:
-    """Vectors side by side in one; their number is a power of two."""
-    while len(parts) > 1:
-        parts = [builder.shuffle(x, y, range(2 * x.lanes)) for x, y in zip(parts[::2], parts[1::2])]
-    return parts[0]
-
-
-def _transposed_blocks(builder: Builder, vectors: list[Register]) -> list[Register]:
-    """Transpose every block of n x n elements that n vectors hold side by side; n is 2 or 4."""
-    size, lanes = len(vectors), vectors[0].lanes
-
-    def interleave(x: Register, y: Register, unit: int, half: int) -> Register:
-        """Units of x and y in turn, from the lower (0) or the upper (1) half of each block."""
-        order: list[int] = []
-        for start in range(half * size // 2, lanes, size):
-            for position in range(start, start + size // 2, unit):
-                order += range(position, position + unit)
-                order += range(lanes + position, lanes + position + unit)
-        return builder.shuffle(x, y, order)
-
-    if size == 2:
-        return [interleave(vectors[0], vectors[1], 1, half) for half in (0, 1)]
-    halves = [[interleave(x, y, 1, half) for x, y in zip(vectors[::2], vectors[1::2])] for half in (0, 1)]
-    return [interleave(x, y, 2, half) for x, y in halves for half in (0, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import ceil
@@ -17,9 +18,12 @@ COPY = "copy"  # panels copied to scratch first, because the rows of B lie far a
 TRANSPOSE = (
     "transpose"  # panels written to scratch through small transpositions: neighbours along k in memory
 )
+DEAL = "deal"  # the same for 2 or 4 steps of k that lie end to end, which take fewer shuffles
 GATHER = "gather"  # panels collected element by element
 
 TASK_FLOPS = 1 << 21  # about 10 microseconds: smaller tasks are not worth handing to another thread
+TASK_BYTES = 1 << 17  # the same for products that mostly read
+PAGE = 4096
 MOST_TASKS = 128
 ROLLED_ABOVE = 12  # instructions of an epilogue from which it is worth a loop over the rows of a tile
 
@@ -81,22 +85,11 @@ class Panels:
 
 
 @dataclass(frozen=True)
-class ContractPlan:
-    """The decisions. They follow from the shape and the target alone, never from the number of threads.
-
-    tiles: the tiles' rows. panels: the panels' columns. source: how B reaches the vector registers. A task is
-    `row_block` tiles by `column_block` panels of one batch element. rolled: whether the epilogue is emitted
-    once, in a loop over a tile's rows, instead of once per row.
-    """
+class ContractPlan(ABC):
+    """The decisions. They follow from the shape and the target alone, never from the number of threads."""
 
     spec: ContractSpec
     target: Target
-    tiles: tuple[Tiles, ...]
-    panels: tuple[Panels, ...]
-    source: str
-    row_block: int
-    column_block: int
-    rolled: bool
 
     @cached_property
     def sum_dtype(self) -> str:
@@ -107,6 +100,49 @@ class ContractPlan:
     def lanes(self) -> int:
         """Elements of a full vector of sums."""
         return self.target.lanes(self.sum_dtype)
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.spec.batch * self.spec.m * self.spec.n * self.spec.k
+
+    @property
+    def bytes(self) -> int:
+        """Of the three matrices, each counted once."""
+        spec = self.spec
+        elements = spec.m * spec.k + spec.k * spec.n + spec.m * spec.n
+        return spec.batch * elements * dtypes.itemsize(spec.dtype)
+
+    @property
+    @abstractmethod
+    def tasks(self) -> int:
+        """Independent pieces of work."""
+
+    @property
+    @abstractmethod
+    def scratch_bytes(self) -> int:
+        """What each thread must bring."""
+
+    @property
+    @abstractmethod
+    def reason(self) -> str:
+        """The decisions in one line."""
+
+
+@dataclass(frozen=True)
+class TilePlan(ContractPlan):
+    """A product in tiles, with vectors along the rows of C.
+
+    tiles: the tiles' rows. panels: the panels' columns. source: how B reaches the vector registers. A task is
+    `row_block` tiles by `column_block` panels of one batch element. rolled: whether the epilogue is emitted
+    once, in a loop over a tile's rows, instead of once per row.
+    """
+
+    tiles: tuple[Tiles, ...]
+    panels: tuple[Panels, ...]
+    source: str
+    row_block: int
+    column_block: int
+    rolled: bool
 
     @cached_property
     def tile_count(self) -> int:
@@ -126,7 +162,7 @@ class ContractPlan:
 
     @property
     def tasks(self) -> int:
-        """Independent pieces of work, numbered by batch element, then column block, then row block."""
+        """Numbered by batch element, then column block, then row block."""
         return self.spec.batch * self.column_blocks * self.row_blocks
 
     @cached_property
@@ -145,26 +181,14 @@ class ContractPlan:
 
     @property
     def scratch_bytes(self) -> int:
-        """What each thread must bring: packed panels, and a tile when the epilogue is rolled."""
+        """Packed panels, and a tile when the epilogue is rolled."""
         if not self.tasks:
             return 0
         tile = self.tiles[0].rows * self.panel_stride if self.rolled else 0
         return round_up((self.packed_elements + tile) * dtypes.itemsize(self.sum_dtype), 64)
 
     @property
-    def flops(self) -> int:
-        return 2 * self.spec.batch * self.spec.m * self.spec.n * self.spec.k
-
-    @property
-    def bytes(self) -> int:
-        """Of the three matrices, each counted once."""
-        spec = self.spec
-        elements = spec.m * spec.k + spec.k * spec.n + spec.m * spec.n
-        return spec.batch * elements * dtypes.itemsize(spec.dtype)
-
-    @property
     def reason(self) -> str:
-        """The decisions in one line."""
         if not self.tasks:
             return "nothing to compute"
         rows = "+".join(f"{tiles.count}x{tiles.rows}" for tiles in self.tiles)
@@ -206,7 +230,7 @@ def split_rows(m: int, largest: int) -> tuple[Tiles, ...]:
 
 def split_columns(n: int, vectors: int, target: Target, dtype: str) -> tuple[Panels, ...]:
     """`n` columns in panels of at most `vectors` pieces, as equal as can be; equal ones in one run."""
-    pieces = _pieces(n, target.lanes(dtype), target.has_masks)
+    pieces = pieces_of(n, target.lanes(dtype), target.has_masks)
     if not pieces:
         return ()
     count = ceil(len(pieces) / vectors)
@@ -225,7 +249,7 @@ def split_columns(n: int, vectors: int, target: Target, dtype: str) -> tuple[Pan
     return tuple(runs)
 
 
-def _pieces(n: int, lanes: int, masks: bool) -> list[Piece]:
+def pieces_of(n: int, lanes: int, masks: bool) -> list[Piece]:
     """Full vectors, then what is left: one masked vector, or without masks shorter and shorter vectors."""
     pieces = [Piece(offset, lanes, lanes) for offset in range(0, n - lanes + 1, lanes)]
     offset = len(pieces) * lanes
@@ -271,13 +295,16 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
     """Estimated cycles of the whole product with tiles of at most this size."""
     tiles = split_rows(spec.m, rows)
     panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
+    size = dtypes.itemsize(spec.dtype)
     cycles = 0.0
     for run in tiles:
         for strip in panels:
             count = len(strip.pieces)
-            near = spec.k * count * target.vector_bytes <= target.caches.l1 * 5 // 8
-            far = 0.0 if near else count * target.vector_bytes / 64
+            reused = count * target.vector_bytes if spec.m > rows else spec.n * size
+            far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else count * target.vector_bytes / 64
             step = _cycles(run.rows, count, target, far)
+            if far and spec.m <= rows:
+                step += 4.0  # B is read once, from wherever it lies: long rows suit the prefetcher
             cycles += run.count * strip.count * (spec.k * step + 1.5 * run.rows * count + 25)
     # Each combination of tile and panel sizes is machine code of its own, which takes milliseconds to make.
     return cycles * (1 + 0.02 * (len(tiles) * len(panels) - 1) + 0.0005 * rows * vectors)
@@ -286,12 +313,8 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
 # --- the plan --------------------------------------------------------------------------------------
 
 
-def plan_contract(spec: ContractSpec, target: Target, epilogue_instructions: int = 4) -> ContractPlan:
-    """Decide how to compute `spec` on `target`.
-
-    epilogue_instructions: roughly how many instructions follow on each vector of sums; a long epilogue is
-    emitted once per tile shape and looped over the tile's rows, which keeps the code small.
-    """
+def plan_tiles(spec: ContractSpec, target: Target, epilogue_instructions: int = 4) -> TilePlan:
+    """The plan with the tiles that should take the least time."""
     rows, vectors = _best_shape(spec, target)
     return shaped_plan(spec, target, rows, vectors, epilogue_instructions)
 
@@ -303,16 +326,18 @@ def shaped_plan(
     vectors: int,
     epilogue_instructions: int = 4,
     source: str = "",
-) -> ContractPlan:
-    """The plan with tiles of at most `rows` by `vectors`; `plan_contract` picks the two."""
+) -> TilePlan:
+    """The plan with tiles of at most `rows` by `vectors`; `plan_tiles` picks the two."""
     tiles = split_rows(spec.m, rows)
     panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
     tile_count = sum(run.count for run in tiles)
     panel_count = sum(run.count for run in panels)
     source = source or _source(spec, target, tile_count)
-    row_block, column_block = _blocks(spec, tile_count, panel_count)
+    width = max((len(run.pieces) for run in panels), default=0) * target.vector_bytes
+    packed_panel = 0 if source == DIRECT else spec.k * width
+    row_block, column_block = _blocks(spec, target, packed_panel, tile_count, panel_count)
     rolled = epilogue_instructions > ROLLED_ABOVE
-    return ContractPlan(spec, target, tiles, panels, source, row_block, column_block, rolled)
+    return TilePlan(spec, target, tiles, panels, source, row_block, column_block, rolled)
 
 
 @lru_cache(maxsize=512)
@@ -323,18 +348,32 @@ def _best_shape(spec: ContractSpec, target: Target) -> tuple[int, int]:
 
 
 def _source(spec: ContractSpec, target: Target, tile_count: int) -> str:
+    """How B is read. Packing pays where the rows of a panel lie on many pages and are read many times."""
     _, step, neighbour = spec.b_strides
+    size = dtypes.itemsize(spec.dtype)
     if neighbour == 1 or spec.n == 1:
-        widened = sum_dtype(spec.dtype) != spec.dtype
-        return COPY if widened and tile_count > 2 else DIRECT
-    return TRANSPOSE if step == 1 and dtypes.itemsize(spec.dtype) >= 4 else GATHER
+        widened = sum_dtype(spec.dtype) != spec.dtype and tile_count > 2
+        pages = spec.k * min(step * size / PAGE, 1)
+        return COPY if widened or (pages > 512 and tile_count >= 24) else DIRECT
+    if step == 1 and spec.k in (2, 4) and neighbour == spec.k and size >= 4:
+        return DEAL
+    return TRANSPOSE if step == 1 and size >= 4 else GATHER
 
 
-def _blocks(spec: ContractSpec, tile_count: int, panel_count: int) -> tuple[int, int]:
-    """Tiles and panels of one task: tasks of about TASK_FLOPS, split by columns first, then by rows."""
-    flops = 2 * spec.m * spec.n * max(spec.k, 1)
-    wanted = max(1, min(flops // TASK_FLOPS, MOST_TASKS))
-    column_block = max(1, ceil(panel_count / wanted))
-    column_blocks = ceil(panel_count / column_block) if panel_count else 1
-    row_block = max(1, ceil(tile_count * column_blocks / wanted))
+def _blocks(
+    spec: ContractSpec, target: Target, packed_panel: int, tiles: int, panels: int
+) -> tuple[int, int]:
+    """Tiles and panels of one task: enough tasks for many threads, none below about ten microseconds.
+
+    packed_panel: bytes of a packed panel, 0 when none is packed. Tasks are split by columns first. Where A
+    does not stay in the second cache, a task takes several panels, so that A is read less often.
+    """
+    flops, size = 2 * spec.m * spec.n * spec.k, dtypes.itemsize(spec.dtype)
+    read = (spec.m + spec.n) * spec.k * size
+    wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES), MOST_TASKS))
+    column_block = max(1, ceil(panels / wanted))
+    if packed_panel and spec.m * spec.k * size > target.caches.l2 // 2:
+        column_block = max(column_block, min(target.caches.l2 // 2 // packed_panel, panels // 8))
+    column_blocks = max(1, ceil(panels / column_block))
+    row_block = max(1, ceil(tiles * column_blocks / wanted))
     return row_block, column_block
