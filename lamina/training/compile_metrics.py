@@ -55,10 +55,13 @@ class CompileMetrics:
             for path, identifiers in by_path.items():
                 for identifier in identifiers:
                     metric = _resolve(identifier, targets[path], outputs.tensors[path])
+                    weighted = what == "weighted_metrics"
                     key = _key(outputs, path, metric.name)
+                    if weighted and key in taken:
+                        key = _key(outputs, path, f"weighted_{metric.name}")
                     count = taken[key] = taken.get(key, 0) + 1
                     key = key if count == 1 else f"{key}_{count - 1}"
-                    self.entries.append(Entry(path, metric, key, what == "weighted_metrics"))
+                    self.entries.append(Entry(path, metric, key, weighted))
         self.built = True
 
     @staticmethod

@@ -133,7 +133,7 @@ class Compiling(Steps):
             )
 
     def compile_report(self) -> CompileReport:
-        """What every program of this model became: kernels and what was fused, threads, costs, compile time."""
+        """What every program of this model became: kernels, what was fused, threads, costs, compile time."""
         executables = [program.executable for _, program in self._programs.all()]
         return CompileReport([executable.report for executable in executables if executable is not None])
 

@@ -70,7 +70,9 @@ class Outputs:
         elif isinstance(given, Mapping):
             names = self._names_of(children, path)
             self._refuse_unknown(given, names, what)
-            entries = {child: given[name] for child, name in zip(children, names) if name in given}
+            by_name = dict(zip(names, children))
+            in_order = names if isinstance(structure, (list, tuple)) else given
+            entries = {by_name[name]: given[name] for name in in_order if name in given}
         elif len(given) == len(children):
             entries = dict(zip(tree_order(structure), given))
         elif len(given) == 1 and len(self.paths) == 1:

@@ -99,9 +99,10 @@ def step_function(model: Any, kind: str, batch_type: BatchType) -> Callable[...,
     step = {"train": model.train_step, "test": model.test_step, "predict": model.predict_step}[kind]
 
     def run(*tensors: Any) -> Any:
+        data = pack_x_y_sample_weight(*batch_type.pack(tensors))
         if kind == "predict":
-            return step(batch_type.pack(tensors)[0])
-        logs = step(pack_x_y_sample_weight(*batch_type.pack(tensors)))
+            return step(data)
+        logs = step(data)
         if not isinstance(logs, dict):
             raise ArgumentError(
                 f"{kind}_step() must return a dict of what appears in the logs.",
