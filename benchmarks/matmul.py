@@ -147,11 +147,7 @@ def best_seconds(
     Slices of about SLICE_SECONDS find the moments in which nobody else uses the core. `between` is called
     after every slice.
     """
-    times = []
-    for run in parts:
-        started = time.perf_counter()
-        run(1)
-        times.append(max(1, int(SLICE_SECONDS / max(time.perf_counter() - started, 1e-7))))
+    times = [_times_to_fill(run, SLICE_SECONDS / 2) for run in parts]
     best, deadline = [float("inf")] * len(parts), time.perf_counter() + budget
     while time.perf_counter() < deadline:
         for number, run in enumerate(parts):
@@ -160,6 +156,20 @@ def best_seconds(
             best[number] = min(best[number], (time.perf_counter() - started) / times[number])
             between()
     return sum(best)
+
+
+def _times_to_fill(run: Callable[[int], None], seconds: float) -> int:
+    """How many calls take about that long, once caches and pages are warm."""
+    times = 1
+    while True:
+        best = float("inf")
+        for _ in range(3):
+            started = time.perf_counter()
+            run(times)
+            best = min(best, time.perf_counter() - started)
+        if best >= seconds:
+            return times
+        times *= 2
 
 
 def measure_kernel(product: Product, target: Target, threads: int, budget: float) -> dict[str, Any]:
