@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from lamina.backends.cpu import cache
 from lamina.core import dtypes
 from lamina.core.config import config
 from lamina.core.errors import ArgumentError, unknown_name
@@ -184,7 +186,27 @@ def _switched_off(features: str, narrowing: str) -> str:
 
 
 def _host_identity() -> tuple[str, str, str]:
-    """(triple, cpu, features) of this process's machine, from LLVM."""
+    """(triple, cpu, features) of this process's machine.
+
+    LLVM knows them, but loading LLVM takes as long as a whole training step of a cached program, so the
+    answer
+    is kept on disk under a fingerprint of the processor.
+    """
+    import llvmlite
+
+    fingerprint = _processor_fingerprint()
+    name = cache.key("host", fingerprint, llvmlite.__version__, platform.machine())
+    known = cache.read(name) if fingerprint else None
+    if known is not None:
+        triple, cpu, features = known[0]["identity"]
+        return triple, cpu, features
+    identity = _identity_from_llvm()
+    if fingerprint:
+        cache.write(name, {"identity": identity}, b"")
+    return identity
+
+
+def _identity_from_llvm() -> tuple[str, str, str]:
     from llvmlite import binding
 
     architecture = binding.get_process_triple().split("-")[0].replace("arm64", "aarch64")
@@ -192,6 +214,24 @@ def _host_identity() -> tuple[str, str, str]:
     if sys.platform == "darwin" and architecture == "aarch64":
         features += ",+reserve-x18"  # the system's own register there
     return _triple_for(architecture), binding.get_host_cpu_name(), features
+
+
+# What /proc/cpuinfo says of a processor's kind, on x86 and on Arm.
+_KIND = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU ", "Features")
+
+
+def _processor_fingerprint() -> str:
+    """Text that differs between processors with different features; "" where there is no cheap one."""
+    if sys.platform == "linux":
+        try:
+            with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+                first = file.read(16 * _KIB).split("\n\n")[0]
+        except OSError:
+            return ""
+        return "\n".join(line for line in first.splitlines() if line.startswith(_KIND))
+    if sys.platform == "darwin":
+        return f"{platform.machine()} {_sysctl('hw.cpufamily')} {_sysctl('hw.cpusubfamily')}"
+    return ""
 
 
 def _triple_for(architecture: str) -> str:
