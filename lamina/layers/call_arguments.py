@@ -52,22 +52,19 @@ def convert(structure: Any, dtype: str, autocast: bool, positional: bool) -> Any
 
 def convert_leaf(value: Any, dtype: str, autocast: bool) -> Any:
     """One tensor as the layer wants it; what is no tensor stays as it is."""
-    if not is_tensor(value):
-        if isinstance(value, (np.generic, type)) or not (
-            hasattr(value, "__tensor__") or hasattr(value, "__array__")
-        ):
+    mask = get_mask(value)
+    if not isinstance(value, (Tensor, KerasTensor)):
+        arrayish = hasattr(value, "__tensor__") or hasattr(value, "__array__")
+        if isinstance(value, (np.generic, type)) or not arrayish:
             return value
         value = ops.convert_to_tensor(value)
     have = dtypes.standardize(value.dtype)
     if autocast and dtypes.is_float(have) and dtypes.is_float(dtype) and have != dtype:
         if isinstance(value, KerasTensor):
-            cast = KerasTensor(value.shape, dtype, name=value.name)
+            value = KerasTensor(value.shape, dtype, name=value.name)
         else:
-            cast = ops.cast(value, dtype)
-        return with_mask(cast, get_mask(value))
-    if isinstance(value, np.ndarray):
-        return with_mask(ops.convert_to_tensor(value), get_mask(value))
-    return value
+            value = ops.cast(value, dtype)
+    return with_mask(value, mask)
 
 
 def _float(dtype: str) -> Any:

@@ -174,7 +174,7 @@ def _resolve(layer: EinsumDense, input_shape: Shape) -> _Shapes:
     if len(output) != hidden + len(equation.outputs):
         raise ShapeError(
             f"{describe_layer(layer)}: output_shape does not fit the output '{equation.outputs}'.",
-            expected=f"{len(equation.outputs) - (on_left == 0)} extents (without the batch)",
+            expected=f"{len(equation.outputs) - (on_left == 0)} of them, without the batch",
             got=str(layer.partial_output_shape),
         )
     of_input = dict(zip(equation.inputs, input_shape[on_left : len(input_shape) - on_right]))

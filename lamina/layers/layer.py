@@ -335,7 +335,7 @@ class Layer(LayerState, Operation):
         except TypeError as error:
             raise TypeError(
                 f"{input_spec.describe_layer(self)} cannot be called this way: {error}. "
-                f"Its signature is call{signature}."
+                f"Its arguments are {', '.join(signature.parameters)}."
             ) from None
 
     @staticmethod
@@ -473,7 +473,10 @@ class Layer(LayerState, Operation):
         return self._accepted(config) if self._has_default_config() else config
 
     def __getattr__(self, name: str) -> Any:
-        """Reached only when nothing else answers to `name`."""
+        """Reached only when nothing else answers to `name`, or a property raised AttributeError."""
+        found = getattr(type(self), name, None)
+        if isinstance(found, property) and found.fget is not None:
+            return found.fget(self)  # raises again, with its own message
         what = f"'{type(self).__name__}' object has no attribute '{name}'"
         if name.startswith("__") or not self.__dict__.get("_ready") or self.__dict__.get("built"):
             raise AttributeError(what)
@@ -492,7 +495,8 @@ def _as_shape(shape: Any) -> Any:
 
 def _say_where(error: Exception, layer: Layer, arguments: CallArguments) -> None:
     """Add to the message which layer it was; only the innermost one does."""
-    if any(note.startswith("  in ") for note in getattr(error, "__notes__", ())):
+    named = f"'{layer.name}'" in str(error)
+    if named or any(note.startswith("  in ") for note in getattr(error, "__notes__", ())):
         return
     given = ", ".join(f"{name} {shape}" for name, shape in arguments.shapes().items())
     error.add_note(f"  in {input_spec.describe_layer(layer)}" + (f", called with {given}" if given else ""))
