@@ -56,12 +56,7 @@ def trace_program(
     guards: list[Value] = []
     with Trace() if trace is None else trace as trace:
         arguments = [
-            tree.map_with_path(
-                lambda path, kind, position=position: trace.input(
-                    "_".join(map(str, ("x", position, *path))), kind.shape, kind.dtype
-                ),
-                entry,
-            )
+            tree.map_with_path(functools.partial(_new_input, trace, position), entry)
             for position, entry in enumerate(input_types)
         ]
         outer = getattr(_local, "guards", None)
@@ -82,6 +77,10 @@ def trace_program(
     return Traced(program, trace.states, tree.map_structure(lambda leaf: None, result))
 
 
+def _new_input(trace: Trace, position: int, path: tuple[Any, ...], kind: TensorType) -> Tensor:
+    return trace.input("_".join(map(str, ("x", position, *path))), kind.shape, kind.dtype)
+
+
 def guard(tensor: Any) -> None:
     """Inside a trace: the program's updates are kept only if this float tensor is finite everywhere."""
     guards = getattr(_local, "guards", None)
@@ -92,7 +91,8 @@ def guard(tensor: Any) -> None:
 def gradients(loss: Any, variables: Sequence[Any]) -> list[Any]:
     """The derivatives of a scalar `loss` with respect to `variables`, inside a traced function.
 
-    variables: Variables, or tensors the loss was computed from. A variable the loss does not depend on gets zeros.
+    variables: Variables, or tensors the loss was computed from. A variable the loss does not depend on gets
+    zeros.
     Raises GradientError outside a trace, or when `loss` is not a float scalar.
 
     >>> @lamina.function
@@ -107,7 +107,9 @@ def gradients(loss: Any, variables: Sequence[Any]) -> list[Any]:
             "gradients() needs a traced loss: eager arrays do not remember where they came from.",
             fix="put the computation into a function decorated with @lamina.function.",
         )
-    wrt = [variable if isinstance(variable, Tensor) else trace.read_initial(variable) for variable in variables]
+    wrt = [
+        variable if isinstance(variable, Tensor) else trace.read_initial(variable) for variable in variables
+    ]
     return [Tensor(value) for value in reverse_gradients(loss.value, [tensor.value for tensor in wrt])]
 
 
@@ -120,7 +122,9 @@ _compiling = threading.Lock()
 
 
 def compile_program(program: Program, backend: str | None = None) -> Executable:
-    """Hand the program to the backend, passes included. Programs of equal structure share one executable while it is alive."""
+    """Hand the program to the backend, passes included. Programs of equal structure share one executable
+    while it is alive.
+    """
     chosen, why = choose(backend)
     roles = (len(program.states), len(program.inputs), len(program.outputs), len(program.guards))
     positions = tuple(position for position, _ in program.updates)
@@ -149,7 +153,7 @@ class Function:
         functools.update_wrapper(self, python_function)
         self._function = python_function
         self._backend = backend
-        self._name = name or getattr(python_function, "__name__", "function")
+        self._name: str = name or getattr(python_function, "__name__", "function")
         self._compiled: dict[Any, _Compiled] = {}
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -177,7 +181,9 @@ class Function:
         return self if instance is None else functools.partial(self, instance)
 
     def _compile(self, structure: Any, flat: list[Any], arrays: list[Any]) -> _Compiled:
-        types = [TensorType(array.shape, dtypes.of_numpy(array.dtype)) for array in arrays if array is not None]
+        types = [
+            TensorType(array.shape, dtypes.of_numpy(array.dtype)) for array in arrays if array is not None
+        ]
 
         def run(*tensors: Any) -> Any:
             rest = iter(tensors)

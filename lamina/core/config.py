@@ -38,7 +38,8 @@ class Config:
     image_data_format: always "channels_last". backend: "auto", "cpu", "reference" or "xla".
     num_threads: threads of a compiled program, None for one per physical core this process may use.
     cache_dir: where compiled code and datasets are kept. debug: comma-separated dumps wanted
-    (graph, kernels, llvm, assembly). cpu_features: None for the host's, or an LLVM feature string to narrow it.
+    (graph, kernels, llvm, assembly). cpu_features: None for the host's, or
+    a level or LLVM features to narrow them.
     """
 
     floatx: str = "float32"

@@ -9,7 +9,7 @@ integer meeting a float does not widen it.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -64,7 +64,7 @@ def _ancestors(name: str) -> frozenset[str]:
 _ANCESTORS = {name: _ancestors(name) for name in _WIDER}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _join(first: str, second: str) -> str:
     common = _ANCESTORS[first] & _ANCESTORS[second]
     return next(name for name in common if common <= _ANCESTORS[name])
@@ -98,7 +98,9 @@ def standardize(dtype: Any) -> str:
         found = getattr(dtype, "name", None)
         found = found if found in _NUMPY else None
     if found is None:
-        raise DTypeError(f"Lamina has no arithmetic for dtype {dtype!r}.", expected=f"one of {', '.join(ALL)}")
+        raise DTypeError(
+            f"Lamina has no arithmetic for dtype {dtype!r}.", expected=f"one of {', '.join(ALL)}"
+        )
     return found
 
 

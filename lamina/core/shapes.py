@@ -35,7 +35,9 @@ def broadcast(*shapes: Sequence[int]) -> Shape:
 def normalize_axis(axis: int, rank: int) -> int:
     """`axis` counted from the front; ShapeError when it is outside the rank."""
     if not -rank <= axis < rank:
-        raise ShapeError(f"Axis {axis} is outside a tensor of rank {rank}.", expected=f"{-rank} to {rank - 1}")
+        raise ShapeError(
+            f"Axis {axis} is outside a tensor of rank {rank}.", expected=f"{-rank} to {rank - 1}"
+        )
     return axis + rank if axis < 0 else axis
 
 
@@ -74,8 +76,12 @@ def resolve_reshape(shape: Sequence[int], target: Sequence[int]) -> Shape:
         raise ShapeError(f"reshape to {tuple(target)}: only one extent may be -1.")
     if unknown:
         if known == 0 or total % known:
-            raise ShapeError(f"Cannot reshape {tuple(shape)} to {tuple(target)}: {total} elements do not divide.")
+            raise ShapeError(
+                f"Cannot reshape {tuple(shape)} to {tuple(target)}: {total} elements do not divide."
+            )
         return tuple(total // known if extent == -1 else int(extent) for extent in target)
     if known != total:
-        raise ShapeError(f"Cannot reshape {tuple(shape)} ({total} elements) to {tuple(target)} ({known} elements).")
+        raise ShapeError(
+            f"Cannot reshape {tuple(shape)} ({total} elements) to {tuple(target)} ({known} elements)."
+        )
     return tuple(int(extent) for extent in target)

@@ -25,9 +25,11 @@ def set_evaluator(evaluate: Evaluate) -> None:
 
 
 def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
-    """Apply `primitive`. Tensors in: a Tensor out. Values in: a Value out. Only arrays in: arrays out, at once.
+    """Apply `primitive`. Tensors in: a Tensor out. Values in: a Value out. Only arrays in: arrays out, at
+    once.
 
-    Without operands (iota), a trace that is under way makes it a Tensor. Passes and gradient rules, which work
+    Without operands (iota), a trace that is under way makes it a Tensor. Passes and gradient rules, which
+    work
     on Values, make such leaves with `constant_value`, `full` and `iota_value`.
     A primitive with one output gives it bare; one with several gives a tuple.
     """
@@ -89,4 +91,14 @@ def iota_value(shape: tuple[int, ...], axis: int, dtype: str) -> Value:
     return apply(iota, [], {"shape": shape, "axis": axis, "dtype": dtype})[0]
 
 
-__all__ = ["TensorType", "apply", "as_array", "as_value", "bind", "constant_value", "full", "iota_value", "set_evaluator"]
+__all__ = [
+    "TensorType",
+    "apply",
+    "as_array",
+    "as_value",
+    "bind",
+    "constant_value",
+    "full",
+    "iota_value",
+    "set_evaluator",
+]

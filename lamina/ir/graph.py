@@ -120,13 +120,20 @@ _serials = itertools.count()
 
 
 def make(
-    primitive: Primitive, inputs: Sequence[Value], attributes: Mapping[str, Any], types: tuple[TensorType, ...]
+    primitive: Primitive,
+    inputs: Sequence[Value],
+    attributes: Mapping[str, Any],
+    types: tuple[TensorType, ...],
 ) -> Node:
     """The node with these parts; an equal one that is still alive is returned instead of a new one.
 
     The caller (`bind`) has checked the inputs and attributes and inferred the types.
     """
-    key = (primitive.name, tuple((id(value.node), value.index) for value in inputs), tuple(sorted(attributes.items())))
+    key = (
+        primitive.name,
+        tuple((id(value.node), value.index) for value in inputs),
+        tuple(sorted(attributes.items())),
+    )
     with _lock:
         found = _interned.get(key)
         if found is not None:

@@ -140,7 +140,9 @@ def _reduce_number(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
 
 def _reduce_nonempty(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     if any(x.shape[axis] == 0 for axis in axes):
-        raise ShapeError(f"A maximum or minimum over no elements does not exist: shape {x.shape}, axes {axes}.")
+        raise ShapeError(
+            f"A maximum or minimum over no elements does not exist: shape {x.shape}, axes {axes}."
+        )
     return _reduce(x, axes=axes)
 
 
@@ -160,7 +162,9 @@ def _check_axes(x: TensorType, axes: tuple[int, ...]) -> None:
 
 def _reshape(x: TensorType, *, shape: tuple[int, ...]) -> TensorType:
     if size(shape) != size(x.shape):
-        raise ShapeError(f"Cannot reshape {x.shape} to {shape}: {size(x.shape)} against {size(shape)} elements.")
+        raise ShapeError(
+            f"Cannot reshape {x.shape} to {shape}: {size(x.shape)} against {size(shape)} elements."
+        )
     return TensorType(shape, x.dtype)
 
 
@@ -171,7 +175,11 @@ def _transpose(x: TensorType, *, permutation: tuple[int, ...]) -> TensorType:
 
 
 def _broadcast(x: TensorType, *, shape: tuple[int, ...], axes: tuple[int, ...]) -> TensorType:
-    fits = len(axes) == len(x.shape) and list(axes) == sorted(set(axes)) and all(0 <= a < len(shape) for a in axes)
+    fits = (
+        len(axes) == len(x.shape)
+        and list(axes) == sorted(set(axes))
+        and all(0 <= a < len(shape) for a in axes)
+    )
     if not fits or any(extent not in (1, shape[axis]) for extent, axis in zip(x.shape, axes)):
         raise ShapeError(f"Cannot broadcast {x.shape} along axes {axes} to {shape}.")
     return TensorType(shape, x.dtype)
@@ -190,7 +198,12 @@ def _slice(
 
 
 def _pad(
-    x: TensorType, value: TensorType, *, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]
+    x: TensorType,
+    value: TensorType,
+    *,
+    low: tuple[int, ...],
+    high: tuple[int, ...],
+    interior: tuple[int, ...],
 ) -> TensorType:
     if value != TensorType((), x.dtype):
         raise ShapeError(f"pad needs a scalar of dtype {x.dtype} to pad with, got {value}.")
@@ -212,7 +225,9 @@ def _concatenate(*types: TensorType, axis: int) -> TensorType:
         if other.dtype != first.dtype:
             raise DTypeError(f"concatenate: dtypes {first.dtype} and {other.dtype} differ.")
         if len(other.shape) != len(first.shape) or remove(other.shape, [axis]) != remove(first.shape, [axis]):
-            raise ShapeError(f"concatenate along axis {axis}: shapes {first.shape} and {other.shape} do not fit.")
+            raise ShapeError(
+                f"concatenate along axis {axis}: shapes {first.shape} and {other.shape} do not fit."
+            )
     extent = sum(entry.shape[axis] for entry in types)
     return TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype)
 
@@ -250,7 +265,8 @@ def _dot(
             raise ShapeError(f"dot: axis {ours} of {x.shape} against axis {theirs} of {y.shape}.")
     batch_shape = tuple(x.shape[axis] for axis in batch[0])
     return TensorType(
-        batch_shape + remove(x.shape, contract[0] + batch[0]) + remove(y.shape, contract[1] + batch[1]), x.dtype
+        batch_shape + remove(x.shape, contract[0] + batch[0]) + remove(y.shape, contract[1] + batch[1]),
+        x.dtype,
     )
 
 
@@ -268,7 +284,9 @@ def _indexed(x: TensorType, indices: TensorType, axis: int) -> TensorType:
 
 def _scatter_add(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
     if _indexed(x, indices, axis) != updates:
-        raise ShapeError(f"scatter_add: updates {updates} do not fit {x} indexed by {indices} along axis {axis}.")
+        raise ShapeError(
+            f"scatter_add: updates {updates} do not fit {x} indexed by {indices} along axis {axis}."
+        )
     return _number(x)
 
 
@@ -321,7 +339,8 @@ subtract = define("subtract", 2, _number, ELEMENTWISE)
 multiply = define("multiply", 2, _number, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
 divide = define("divide", 2, _float, ELEMENTWISE)
 floor_divide = define("floor_divide", 2, _number, ELEMENTWISE)  # rounds down, as Python; integers by 0 give 0
-remainder = define("remainder", 2, _number, ELEMENTWISE)  # sign of the divisor, as Python's %; integers by 0 give 0
+# sign of the divisor, as Python's %; integers by 0 give 0
+remainder = define("remainder", 2, _number, ELEMENTWISE)
 power = define("power", 2, _number, ELEMENTWISE)
 maximum = define("maximum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # NaN if either is
 minimum = define("minimum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
@@ -329,7 +348,8 @@ arctan2 = define("arctan2", 2, _float, ELEMENTWISE)
 bitwise_and = define("bitwise_and", 2, _bits, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # logical on booleans
 bitwise_or = define("bitwise_or", 2, _bits, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
 bitwise_xor = define("bitwise_xor", 2, _bits, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
-shift_left = define("shift_left", 2, _integer, ELEMENTWISE)  # shifts of the width or more give 0 (or the sign)
+# shifts of the width or more give 0 (or the sign)
+shift_left = define("shift_left", 2, _integer, ELEMENTWISE)
 shift_right = define("shift_right", 2, _integer, ELEMENTWISE)  # arithmetic on signed, logical on unsigned
 
 # --- compare and select ----------------------------------------------------------------------------
@@ -367,10 +387,12 @@ dot = define("dot", 2, _dot, CONTRACTS)  # result axes: batch, then the free one
 
 # --- gather and scatter ----------------------------------------------------------------------------
 gather = define("gather", 2, _gather)  # x[..., indices, ...] along axis; indices are clamped to the extent
-scatter_add = define("scatter_add", 3, _scatter_add)  # x with updates added at indices; outside ones are dropped
+# x with updates added at indices; outside ones are dropped
+scatter_add = define("scatter_add", 3, _scatter_add)
 
 # --- random ----------------------------------------------------------------------------------------
-random_bits = define("random_bits", 1, _random_bits)  # element i: Philox2x32-7 of counter (i, key[1]), key key[0]
+# element i: Philox2x32-7 of counter (i, key[1]), key key[0]
+random_bits = define("random_bits", 1, _random_bits)
 
 # --- sort ------------------------------------------------------------------------------------------
 sort = define("sort", 1, _sort)  # (values, indices); stable; NaN last

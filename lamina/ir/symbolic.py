@@ -1,6 +1,7 @@
 """KerasTensor: a tensor of the layer graph, before any program exists. Only here may an extent be None.
 
-`lamina.ops` asks `is_symbolic` and hands calls on KerasTensors to the recorder that the layers floor installs.
+`lamina.ops` asks `is_symbolic` and hands calls on KerasTensors to the recorder that the layers floor
+installs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class SymbolicValueError(LaminaError, TypeError):
 
 
 class KerasTensor(SymbolicOperators):
-    """A placeholder between layers: `shape` (None where the batch is unknown), `dtype`, `name`, and its origin.
+    """A placeholder between layers: `shape` (None where the batch is unknown), `dtype`, `name`, and its
+    origin.
 
     history: (operation, node index, output index) once an operation produced it, else None.
     """
@@ -59,7 +61,7 @@ class KerasTensor(SymbolicOperators):
 
     def _no_number(self, *_: Any, **__: Any) -> Any:
         raise SymbolicValueError(
-            f"A KerasTensor of shape {self.shape} stands for data that does not exist yet; it has no numbers.",
+            f"A KerasTensor of shape {self.shape} stands for data that does not exist yet.",
             fix="build the model with layers and lamina.ops only, then call it on NumPy arrays.",
         )
 

@@ -46,7 +46,9 @@ def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
 
 
 class SymbolicOperators:
-    """Python's operators as calls into `lamina.ops`; shared by Tensor and by the layer graph's KerasTensor."""
+    """Python's operators as calls into `lamina.ops`; shared by Tensor and by the layer graph's
+    KerasTensor.
+    """
 
     __slots__ = ()
     # NumPy must not take `array * tensor` apart element by element.
@@ -106,7 +108,9 @@ class Tensor(SymbolicOperators):
         return OPERATORS["cast"](self, dtype)
 
     def reshape(self, *shape: Any) -> Any:
-        return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+        return OPERATORS["reshape"](
+            self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        )
 
     def __len__(self) -> int:
         if not self.shape:
@@ -123,7 +127,7 @@ class Tensor(SymbolicOperators):
         if known is None:
             raise TracedValueError(
                 f"A traced tensor {self.value.type} has no {wanted}: this code runs once, to be compiled.",
-                fix="use lamina.ops (where, cond, maximum ...) instead of Python control flow or NumPy calls, "
+                fix="use lamina.ops (where, maximum ...) instead of Python control flow or NumPy calls, "
                 "or compile(run_eagerly=True).",
             )
         return known

@@ -1,6 +1,7 @@
 """The native backend: our own compiler, through LLVM, to multi-threaded code for the processor at hand.
 
-Order of processing, one module each: decompose, fuse, (views), plan, nest, lower and product and special (points, math), assemble,
+Order of processing, one module each: decompose, fuse, (views), plan, nest, lower and product and special
+(points, math), assemble,
 jit; then executable, with cache and threads.
 """
 
@@ -117,11 +118,16 @@ def _executable(program: Program, target: Target, head: dict[str, Any], blob: by
 
 @lru_cache(maxsize=1)
 def _revisions() -> tuple[str, ...]:
-    """What else the code depends on: llvmlite's version (without loading it), and this compiler's own sources."""
+    """What else the code depends on: llvmlite's version (without loading it), and this compiler's own
+    sources.
+    """
     from importlib.metadata import version
 
     package = Path(__file__).parents[2]
-    sources = [*sorted((package / "backends" / "cpu").glob("*.py")), *sorted((package / "passes").glob("*.py"))]
+    sources = [
+        *sorted((package / "backends" / "cpu").glob("*.py")),
+        *sorted((package / "passes").glob("*.py")),
+    ]
     stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
     return version("llvmlite"), *stamps
 

@@ -1,6 +1,8 @@
-"""From a plan to one LLVM module: the kernels, shared where they are equal, and the step loop that calls them.
+"""From a plan to one LLVM module: the kernels, shared where they are equal, and the step loop that calls
+them.
 
-The program's entry is `void run(ptr context, i64 thread, i64 threads)`; `context` is described in `context.py`.
+The program's entry is `void run(ptr context, i64 thread, i64 threads)`; `context` is described in
+`context.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index
 from lamina.backends.cpu.fuse import CONTRACT, SPECIAL, Group
 from lamina.backends.cpu.lower import Kernel, lower
+from lamina.backends.cpu.nest import Axis as NestAxis
 from lamina.backends.cpu.nest import (
     Describer,
     Gather,
@@ -26,7 +29,6 @@ from lamina.backends.cpu.nest import (
     copy_nest,
     merge_axes,
 )
-from lamina.backends.cpu.nest import Axis as NestAxis
 from lamina.backends.cpu.plan import Copy, Plan, Work, writes_of
 from lamina.backends.cpu.product import lower_product
 from lamina.backends.cpu.target import Target
@@ -36,7 +38,9 @@ from lamina.ir import primitives as p
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
 
-SERIAL_NANOSECONDS = 1500.0  # a kernel shorter than this runs on one thread: its neighbours keep the others busy
+SERIAL_NANOSECONDS = (
+    1500.0  # a kernel shorter than this runs on one thread: its neighbours keep the others busy
+)
 
 
 @dataclass
@@ -99,14 +103,18 @@ class Assembler:
         kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target))
         flops, moved = cost.of_nest(nest)
         fused = [statement.operation.name for statement in nest.statements]
-        return self._made(kernel, KernelReport(kernel.name, what, fused, why, flops, moved, kernel.tasks, shared))
+        return self._made(
+            kernel, KernelReport(kernel.name, what, fused, why, flops, moved, kernel.tasks, shared)
+        )
 
     def _product_call(self, group: Group, describer: Describer, stored: list[tuple[Value, Value]]) -> Call:
         made, scratch = [], 0
 
         def emit(name: str) -> Kernel:
             nonlocal scratch
-            kernel, plan = lower_product(self.module, name, group, describer, stored, self.plan.guards, self.target)
+            kernel, plan = lower_product(
+                self.module, name, group, describer, stored, self.plan.guards, self.target
+            )
             made.append(plan)
             scratch = plan.scratch_bytes
             return kernel
@@ -161,8 +169,10 @@ class Assembler:
     # -- gathering batches ---------------------------------------------------------------------
 
     def _gathers(self) -> list[tuple[Call, Call | None]]:
-        """For each input, the kernel that gathers its rows; and one that does so from uint8, for float inputs."""
-        calls = []
+        """For each input, the kernel that gathers its rows; and one that does so from uint8, for float
+        inputs.
+        """
+        calls: list[tuple[Call, Call | None]] = []
         for position, value in enumerate(self.plan.program.inputs):
             if not value.shape:
                 calls.append((self._gather_call(value, position, value.dtype, scalar=True), None))
@@ -262,7 +272,8 @@ class Assembler:
         with b.when(first):
             b.store(following, b.pointer(self.context, Slot.DONE, "i64"))
             asked = b.instruction(
-                f"load atomic i64, ptr {b.pointer(self.context, Slot.ABORT, 'i64').text} monotonic, align 8", "i64"
+                f"load atomic i64, ptr {b.pointer(self.context, Slot.ABORT, 'i64').text} monotonic, align 8",
+                "i64",
             )
             b.store(asked, b.pointer(self.context, Slot.STOP, "i64"))
         self._barrier()
@@ -293,7 +304,9 @@ class Assembler:
     def _gather_pointers(self, call: Call, source: Register, rows: Register) -> dict[Value, Register]:
         found = {}
         for value in call.kernel.buffers:
-            found[value] = source if value in self.dataset else rows if value is self.rows else self._pointer(value)
+            found[value] = (
+                source if value in self.dataset else rows if value is self.rows else self._pointer(value)
+            )
         return found
 
     def _pointer(self, value: Value) -> Register:
@@ -348,7 +361,8 @@ def _without_axis(nest: Nest) -> Nest:
 
     (statement,) = nest.statements
     (leaf,) = statement.operands
-    assert isinstance(leaf, Gather) and isinstance(leaf.index, Load)
+    assert isinstance(leaf, Gather)
+    assert isinstance(leaf.index, Load)
     index_leaf = Load(leaf.index.root, first(leaf.index.place), leaf.index.dtype)
     leaf = Gather(leaf.root, first(leaf.place), leaf.step, leaf.extent, index_leaf, leaf.dtype)
     statement = Statement(statement.value, statement.operation, (leaf,), statement.level, statement.stage)
@@ -375,7 +389,8 @@ def _reason(group: Group) -> str:
     if len(group.values) == 1:
         return "nothing next to it works on the same points"
     if group.inner:
-        return f"one pass over {group.kept_shape or 'all'} rows: reductions and what follows them share their loads"
+        kept = group.kept_shape or "all"
+        return f"one pass over {kept} rows: reductions and what follows them share their loads"
     return f"pointwise work on the same {group.domain} points stays in registers"
 
 

@@ -1,6 +1,8 @@
-"""Compiled programs on disk: content-addressed, checked, written atomically, in a directory of the user's own.
+"""Compiled programs on disk: content-addressed, checked, written atomically, in a directory of the user's
+own.
 
-An entry is one file: a checksum, a JSON head (what the runtime must know), the machine code. Anything unexpected - a damaged file,
+An entry is one file: a checksum, a JSON head (what the runtime must know), the machine code. Anything
+unexpected - a damaged file,
 another version, a directory that others may write to - is a miss, never an error.
 """
 

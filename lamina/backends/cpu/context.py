@@ -1,4 +1,6 @@
-"""The record through which Python and a running program talk: 64-bit slots, those that threads fight over apart."""
+"""The record through which Python and a running program talk: 64-bit slots, those that threads fight over
+apart.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from enum import IntEnum
 
 
 class Slot(IntEnum):
-    """Positions in the context, in units of 8 bytes. A cache line is 8 slots; two are kept apart from each other."""
+    """Positions in the context, in units of 8 bytes. A cache line is 8 slots; two are kept apart from each
+    other.
+    """
 
     STATES = 0  # pointer to the table of pointers to state
     INPUTS = 1

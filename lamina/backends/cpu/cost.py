@@ -13,7 +13,8 @@ from lamina.ir import primitives as p
 
 # Instructions per element that count as more than one operation.
 HEAVY = {
-    p.exp: 20, p.expm1: 25, p.log: 25, p.log1p: 28, p.sin: 30, p.cos: 30, p.tan: 40, p.tanh: 25, p.sigmoid: 25,
+    p.exp: 20, p.expm1: 25, p.log: 25, p.log1p: 28, p.sin: 30, p.cos: 30, p.tan: 40, p.tanh: 25, p.sigmoid:
+    25,
     p.erf: 25, p.power: 60, p.divide: 4, p.sqrt: 6, p.rsqrt: 8, p.random_bits: 45, p.arctan2: 40,
 }  # fmt: skip
 

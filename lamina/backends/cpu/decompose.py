@@ -1,8 +1,11 @@
-"""Rewrites that only this backend wants, before fusion: what has no kernel of its own becomes something that has.
+"""Rewrites that only this backend wants, before fusion: what has no kernel of its own becomes something
+that has.
 
-- argmax and argmin: the smallest position whose element equals the extremum, so that they fuse with other work on the rows.
+- argmax and argmin: the smallest position whose element equals the extremum, so that they fuse with other
+  work on the rows.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
-- operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient` is that copy.
+- operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
+  is that copy.
 """
 
 from __future__ import annotations
@@ -73,8 +76,9 @@ def _line(position: int, operand: Value, resolve: Resolver) -> bool:
 # For primitives that read an operand from memory: may it stay as it is?
 _READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
     p.gather: lambda position, operand, resolve: position == 1 or _in_memory(operand, resolve),
-    p.pad: lambda position, operand, resolve: (position == 1 and scalar_constant(operand) is not None)
-    or _in_memory(operand, resolve),
+    p.pad: lambda position, operand, resolve: (
+        (position == 1 and scalar_constant(operand) is not None) or _in_memory(operand, resolve)
+    ),
     p.concatenate: lambda position, operand, resolve: _in_memory(operand, resolve),
     p.random_bits: lambda position, operand, resolve: _in_memory(operand, resolve),
     p.scatter_add: _line,

@@ -3,7 +3,8 @@
 The kernels are emitted in the form they should run in (explicit vectors, phis, no stack slots), so no LLVM
 pass is needed afterwards, and writing text is several times faster than building an object tree.
 
-Element types are LLVM's names: "float", "double", "half", "bfloat", "i1", "i8" ... A vector of `lanes` elements has
+Element types are LLVM's names: "float", "double", "half", "bfloat", "i1", "i8" ... A vector of `lanes`
+elements has
 type `<lanes x element>`; with one lane it is the bare element, so the same code serves vectors and scalars.
 """
 
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,18 +46,18 @@ class Register(NamedTuple):
         return not self.text.startswith("%")
 
 
-@lru_cache(maxsize=None)
+@cache
 def vector(element: str, lanes: int) -> str:
     """The LLVM type of `lanes` elements."""
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
-@lru_cache(maxsize=None)
+@cache
 def lanes_of(type: str) -> int:
     return int(type[1:].split(" x ")[0]) if type.startswith("<") else 1
 
 
-@lru_cache(maxsize=None)
+@cache
 def element_of(type: str) -> str:
     return type[1:-1].split(" x ")[1] if type.startswith("<") else type
 
@@ -125,7 +126,8 @@ class Module:
         """A read-only table, e.g. of polynomial coefficients or offsets."""
         body = ", ".join(f"{element} {literal(value, element)}" for value in values)
         self.globals.setdefault(
-            name, f"@{name} = private unnamed_addr constant [{len(values)} x {element}] [{body}], align {align}"
+            name,
+            f"@{name} = private unnamed_addr constant [{len(values)} x {element}] [{body}], align {align}",
         )
 
     def text(self) -> str:
@@ -148,7 +150,12 @@ class Builder:
     """Emits one function. Methods append an instruction and return its register."""
 
     def __init__(
-        self, module: Module, name: str, parameters: Sequence[tuple[str, str]], linkage: str = "", result: str = "void"
+        self,
+        module: Module,
+        name: str,
+        parameters: Sequence[tuple[str, str]],
+        linkage: str = "",
+        result: str = "void",
     ) -> None:
         self.module = module
         self.name = name
@@ -179,7 +186,8 @@ class Builder:
         """Return, and add the function to the module."""
         self.emit("ret void" if value is None else f"ret {value.type} {value.text}")
         parameters = ", ".join(f"{kind} %{name}" for kind, name in self.parameters)
-        head = f"define {self.linkage + ' ' if self.linkage else ''}{self.result} @{self.name}({parameters}) #0 {{\nentry:\n"
+        linkage = f"{self.linkage} " if self.linkage else ""
+        head = f"define {linkage}{self.result} @{self.name}({parameters}) #0 {{\nentry:\n"
         self.module.functions[self.name] = head + "\n".join(self.lines) + "\n}\n"
 
     # -- arithmetic ----------------------------------------------------------------------------
@@ -201,7 +209,9 @@ class Builder:
         )
 
     def convert(self, opcode: str, x: Register, element: str) -> Register:
-        """A conversion instruction to another element type with the same lanes: "sext", "fptosi", "bitcast" ..."""
+        """A conversion instruction to another element type with the same lanes: "sext", "fptosi",
+        "bitcast" ...
+        """
         target = vector(element, x.lanes)
         return self.instruction(f"{opcode} {x.type} {x.text} to {target}", target)
 
@@ -229,10 +239,14 @@ class Builder:
         )
 
     def extract(self, x: Register, lane: int) -> Register:
-        return self.instruction(f"extractelement {x.type} {x.text}, i64 {lane}", x.element) if x.lanes > 1 else x
+        return (
+            self.instruction(f"extractelement {x.type} {x.text}, i64 {lane}", x.element) if x.lanes > 1 else x
+        )
 
     def insert(self, x: Register, value: Register, lane: int) -> Register:
-        return self.instruction(f"insertelement {x.type} {x.text}, {value.type} {value.text}, i64 {lane}", x.type)
+        return self.instruction(
+            f"insertelement {x.type} {x.text}, {value.type} {value.text}, i64 {lane}", x.type
+        )
 
     def shuffle(self, x: Register, y: Register | None, lanes: Sequence[int]) -> Register:
         mask = ", ".join(f"i32 {lane}" for lane in lanes)
@@ -285,7 +299,9 @@ class Builder:
         memory = "i8" if element == "i1" else element
         return self.instruction(f"getelementptr {memory}, ptr {base.text}, i64 {distance.text}", "ptr")
 
-    def load(self, type: str, pointer: Register, mask: Register | None = None, align: int | None = None) -> Register:
+    def load(
+        self, type: str, pointer: Register, mask: Register | None = None, align: int | None = None
+    ) -> Register:
         """Load a scalar or vector; lanes where `mask` is false are not touched and read as zero."""
         if element_of(type) == "i1":
             stored = self.load(vector("i8", lanes_of(type)), pointer, mask)
@@ -295,15 +311,14 @@ class Builder:
             return self.instruction(f"load {type}, ptr {pointer.text}, align {alignment}", type)
         name = f"llvm.masked.load.{mangle(type)}.p0"
         lanes = vector("i1", lanes_of(type))
-        call = f"call {type} @{name}(ptr align {alignment} {pointer.text}, {lanes} {mask.text}, {type} zeroinitializer)"
+        rest = f"{lanes} {mask.text}, {type} zeroinitializer"
         if MASKED_ALIGNMENT_ARGUMENT:
             self.module.declare(name, type, ["ptr", "i32", lanes, type])
-            call = (
-                f"call {type} @{name}(ptr {pointer.text}, i32 {alignment}, {lanes} {mask.text}, {type} zeroinitializer)"
-            )
+            address = f"ptr {pointer.text}, i32 {alignment}"
         else:
             self.module.declare(name, type, ["ptr", lanes, type])
-        return self.instruction(call, type)
+            address = f"ptr align {alignment} {pointer.text}"
+        return self.instruction(f"call {type} @{name}({address}, {rest})", type)
 
     def store(
         self, value: Register, pointer: Register, mask: Register | None = None, align: int | None = None
@@ -323,7 +338,9 @@ class Builder:
             arguments = f"{value.type} {value.text}, ptr {pointer.text}, i32 {alignment}, {lanes} {mask.text}"
         else:
             self.module.declare(name, "void", [value.type, "ptr", lanes])
-            arguments = f"{value.type} {value.text}, ptr align {alignment} {pointer.text}, {lanes} {mask.text}"
+            arguments = (
+                f"{value.type} {value.text}, ptr align {alignment} {pointer.text}, {lanes} {mask.text}"
+            )
         self.emit(f"call void @{name}({arguments})")
 
     def tail_mask(self, remaining: Register, lanes: int) -> Register:
@@ -370,7 +387,8 @@ class Builder:
     ) -> Iterator[Loop]:
         """`for index in range(start, stop, step)`, with values carried from round to round.
 
-        Set `loop.next` in the body; after the loop, `loop.results` holds the last values. With constant bounds
+        Set `loop.next` in the body; after the loop, `loop.results` holds the last values. With constant
+        bounds
         the loop must run at least once unless nothing is carried (then a loop of no rounds is not entered).
         """
         first = index(start) if isinstance(start, int) else start
@@ -417,13 +435,17 @@ class Builder:
 def mangle(type: str) -> str:
     """The overload suffix of an intrinsic: "v16f32" for <16 x float>."""
     element = element_of(type)
-    short = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16", "ptr": "p0"}.get(element, element)
+    short = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16", "ptr": "p0"}.get(
+        element, element
+    )
     lanes = lanes_of(type)
     return short if lanes == 1 else f"v{lanes}{short}"
 
 
 def _masked_takes_alignment() -> bool:
-    """Up to LLVM 21 masked loads take the alignment as an argument, from 22 on as an attribute of the pointer."""
+    """Up to LLVM 21 masked loads take the alignment as an argument, from 22 on as an attribute of the
+    pointer.
+    """
     from llvmlite.binding import llvm_version_info
 
     return llvm_version_info[0] < 22

@@ -17,7 +17,8 @@ from lamina.core.config import config
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
-# Estimated nanoseconds of a step from which waking other threads pays: for one step, and inside a run of many.
+# Estimated nanoseconds of a step from which waking other threads pays: for one step, and inside a run of
+# many.
 WORTH_WAKING = 150_000.0
 WORTH_SHARING = 25_000.0
 
@@ -86,7 +87,9 @@ class CpuExecutable:
         self._code = code
         self._layout = layout
         self._constants = [_copied(array) for array in constants]
-        self._entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(code.address("run"))
+        self._entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
+            code.address("run")
+        )
         self._workers = config.num_threads or layout.cores
         self._frames: list[Frame] = []
         self._running: set[Frame] = set()

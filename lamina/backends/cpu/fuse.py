@@ -1,12 +1,13 @@
 """Fusion: the graph's nodes become groups, and each group becomes one kernel.
 
 Three kinds of groups:
-    nest      pointwise work and reductions over one domain. A value is FULL (one element per point of the domain)
-              or KEPT (one per point of the axes that are not reduced), so a softmax is one nest over its rows.
+    nest      pointwise work and reductions over one domain. A value is FULL (one element per point of
+              the domain) or KEPT (one per point of the axes that are not reduced), so a softmax is one nest.
     contract  one matrix product with the pointwise work that follows it, done on the tile in registers.
     special   what has a loop of its own: sort, scatter, cumulative sum, argmax.
 
-Moves are no work: `views` turns them into strides of what they read. Shapes are compared without their extents of 1.
+Moves are no work: `views` turns them into strides of what they read. Shapes are compared without their
+extents of 1.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from lamina.ir.primitives import ELEMENTWISE, REDUCES
 FULL, KEPT = "full", "kept"
 NEST, CONTRACT, SPECIAL = "nest", "contract", "special"
 
-# Pointwise nodes that read stored operands at places of their own: they are fused with users, not with producers.
+# Pointwise nodes that read stored operands at places of their own: they are fused with users, not with
+# producers.
 WINDOWED = frozenset({p.gather, p.pad, p.concatenate, p.random_bits})
 SOURCES = frozenset({p.input, p.constant, p.iota})
 
 # Work worth repeating at each user instead of storing the result: an instruction or two.
 CHEAP = frozenset(
-    {p.negative, p.absolute, p.add, p.subtract, p.multiply, p.maximum, p.minimum, p.cast, p.invert, p.stop_gradient,
+    {p.negative, p.absolute, p.add, p.subtract, p.multiply, p.maximum, p.minimum, p.cast, p.invert,
+    p.stop_gradient,
      p.equal, p.not_equal, p.less, p.less_equal, p.greater, p.greater_equal, p.select,
      p.bitwise_and, p.bitwise_or, p.bitwise_xor}
 )  # fmt: skip
@@ -107,7 +110,9 @@ class Fusion:
     def operand_views(self, value: Value) -> list[tuple[Value, View]]:
         """The operands of a value with what they are views of; scalar constants are left out."""
         return [
-            (operand, self.resolve(operand)) for operand in value.node.inputs if scalar_constant(operand) is None
+            (operand, self.resolve(operand))
+            for operand in value.node.inputs
+            if scalar_constant(operand) is None
         ]
 
     def is_local(self, group: Group, user: Value, operand: Value) -> bool:
@@ -256,7 +261,9 @@ class Fusion:
         return True
 
     def _level_in(self, group: Group, value: Value) -> str | None:
-        """FULL or KEPT if `value` can be computed at the points of `group`, where its operands are; else None."""
+        """FULL or KEPT if `value` can be computed at the points of `group`, where its operands are; else
+        None.
+        """
         shape = squeeze(value.shape)
         everywhere = tuple(range(len(shape)))
         levels: set[str] = set()
@@ -305,7 +312,12 @@ class Fusion:
 
     def merge(self, group: Group, other: Group) -> bool:
         """Make two nests over the same domain one, unless a third group has to run between them."""
-        if group.kind != NEST or other.kind != NEST or group.domain != other.domain or group.late != other.late:
+        if (
+            group.kind != NEST
+            or other.kind != NEST
+            or group.domain != other.domain
+            or group.late != other.late
+        ):
             return False
         if group.inner != other.inner and None not in (group.inner, other.inner):
             return False
@@ -360,7 +372,9 @@ class Fusion:
                     stack.append(earlier)
         return False
 
-    def _new(self, kind: str, domain: Shape, inner: tuple[int, ...] | None, value: Value, level: str) -> Group:
+    def _new(
+        self, kind: str, domain: Shape, inner: tuple[int, ...] | None, value: Value, level: str
+    ) -> Group:
         group = Group(kind, domain, inner, {value: level}, late=value in self.late)
         self.groups.append(group)
         self.home[value] = group
@@ -393,7 +407,8 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = ()) -> Fusion:
 
 
 def _repeat_cheap_work(fusion: Fusion) -> None:
-    """Compute a cheap value again at its users, from operands that are in memory anyway, instead of storing it.
+    """Compute a cheap value again at its users, from operands that are in memory anyway, instead of storing
+    it.
 
     The mask of a relu is the example: comparing the stored activation costs less than storing a mask.
     """
@@ -402,7 +417,8 @@ def _repeat_cheap_work(fusion: Fusion) -> None:
     for value in [value for value in stored if value.primitive in CHEAP and value not in results]:
         views = fusion.operand_views(value)
         in_memory = all(
-            view.root.primitive in SOURCES or (view.root in stored and view.root is not value) for _, view in views
+            view.root.primitive in SOURCES or (view.root in stored and view.root is not value)
+            for _, view in views
         )
         homes = [group for group in fusion.groups if value in fusion.reads(group)]
         if not in_memory or not all(_can_repeat(fusion, group, value) for group in homes):

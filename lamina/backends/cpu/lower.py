@@ -1,6 +1,7 @@
 """From loop nests to LLVM text: which axis becomes the vector, how tasks are cut, loops, loads, stores.
 
-A kernel is `void name(ptr buffer..., ptr flag, i64 begin, i64 end)` and does the tasks begin .. end-1. Tasks come from
+A kernel is `void name(ptr buffer..., ptr flag, i64 begin, i64 end)` and does the tasks begin .. end-1.
+Tasks come from
 the shape alone and own what they write, so any partition of them among threads gives the same bits.
 """
 
@@ -19,7 +20,9 @@ from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 from lamina.ir.graph import Value
 
-UNROLL = 16  # inner steps up to this many may be written out, so that values stay in registers between stages ...
+UNROLL = (
+    16  # inner steps up to this many may be written out, so that values stay in registers between stages ...
+)
 UNROLLED_LINES = 400  # ... unless that makes more instructions than this: compile time is part of the product
 SHORT_ROW = 24  # a reduced last axis up to this extent is walked serially, with the rows in the vector
 CHUNK = 32  # steps summed up in one register before they are added to the total: keeps rounding errors apart
@@ -30,7 +33,8 @@ GRAIN = 4096  # elements of a flat kernel that make a task
 class Kernel:
     """An emitted function: its name, the memory it is called with, how many tasks it has.
 
-    offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a kernel takes
+    offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a
+    kernel takes
     (left, right, unused, other buffers, flag, scratch, begin, end).
     """
 
@@ -69,7 +73,12 @@ def choose_layout(nest: Nest, target: Target) -> Layout:
     if rank == 0:
         return Layout(None, 1, (), (), False)
     vector = rank - 1
-    if axes[vector].inner and axes[vector].extent <= SHORT_ROW and kept and axes[kept[-1]].extent >= min(4, width):
+    if (
+        axes[vector].inner
+        and axes[vector].extent <= SHORT_ROW
+        and kept
+        and axes[kept[-1]].extent >= min(4, width)
+    ):
         vector = kept[-1]
     elif axes[vector].extent < width // 2:
         fuller = [axis for axis in (kept or inner) if axes[axis].extent >= width]
@@ -150,7 +159,7 @@ class _Lowering:
         extents = [axes[axis].extent for axis in layout.outer]
         with self.b.loop(self.begin, self.end) as task:
             offsets, rest, here = start, task.index, dict(indices)
-            for position, (axis, extent) in enumerate(zip(layout.outer, extents)):
+            for position, axis in enumerate(layout.outer):
                 below = prod(extents[position + 1 :])
                 if below == 1:
                     place = rest
@@ -175,7 +184,9 @@ class _Lowering:
             stop = self._minimum(last, index(full)) if rest else last
             with self.b.loop(first, stop) as loop:
                 at = self.b.multiply(loop.index, lanes)
-                self._body(self.advance(start, layout.vector, at), {**indices, layout.vector: at}, lanes, lanes)
+                self._body(
+                    self.advance(start, layout.vector, at), {**indices, layout.vector: at}, lanes, lanes
+                )
         if rest:
             reaches = self.b.compare("icmp eq", last, index(vectors))
             begins = self.b.compare("icmp slt", first, last)
@@ -186,7 +197,9 @@ class _Lowering:
                 )
 
     def _columns(self, offsets: Offsets, indices: dict[int, Register]) -> None:
-        """Walk a kept vector axis inside a task; with the vector axis reduced, or none at all, there is one point."""
+        """Walk a kept vector axis inside a task; with the vector axis reduced, or none at all, there is
+        one point.
+        """
         layout = self.layout
         if layout.vector is None or layout.vector_inner:
             self._body(offsets, indices, 1, 1)
@@ -201,7 +214,9 @@ class _Lowering:
                 self._body(self.advance(offsets, layout.vector, loop.index), here, lanes, lanes)
         if rest:
             at = index(full * lanes)
-            self._body(self.advance(offsets, layout.vector, at), {**indices, layout.vector: at}, *self._tail(rest))
+            self._body(
+                self.advance(offsets, layout.vector, at), {**indices, layout.vector: at}, *self._tail(rest)
+            )
 
     def _tail(self, rest: int) -> tuple[int, int]:
         """(lanes, active lanes) for the last, partial vector: the fewest lanes that hold it."""
@@ -218,7 +233,9 @@ class _Lowering:
         if by.text == "0":
             return offsets
         return {
-            place: self.b.add(offset, self.b.multiply(by, place.strides[axis])) if place.strides[axis] else offset
+            place: self.b.add(offset, self.b.multiply(by, place.strides[axis]))
+            if place.strides[axis]
+            else offset
             for place, offset in offsets.items()
         }
 
@@ -226,12 +243,18 @@ class _Lowering:
 
     def _body(self, offsets: Offsets, indices: dict[int, Register], lanes: int, active: int) -> None:
         """Everything at one kept point (`lanes` of them, if the vector axis is kept)."""
-        kept = Point(self.b, offsets, indices, lanes, active, None if lanes == 1 else self.layout.vector, self)
+        kept = Point(
+            self.b, offsets, indices, lanes, active, None if lanes == 1 else self.layout.vector, self
+        )
         self._kept(kept, 0)
         memories: dict[tuple[int, ...], dict[Value, Register]] = {}
         for stage in range(self.nest.stages):
             reductions = [s for s in self.nest.statements if s.reduces and s.stage == stage + 1]
-            full = [s for s in self.nest.statements if s.level == FULL and s.stage == stage and s.value in self.stores]
+            full = [
+                s
+                for s in self.nest.statements
+                if s.level == FULL and s.stage == stage and s.value in self.stores
+            ]
             if reductions or full:
                 totals = self._stage(kept, stage, reductions, full, memories)
                 for statement, total in zip(reductions, totals):
@@ -263,8 +286,14 @@ class _Lowering:
         width = layout.lanes if layout.vector_inner else kept.lanes
         totals = [points.identity(statement, width) for statement in reductions]
 
-        def step(offsets: Offsets, indices: dict[int, Register], lanes: int, active: int, totals: list[Register],
-                 memory: dict[Value, Register] | None = None) -> list[Register]:  # fmt: skip
+        def step(
+            offsets: Offsets,
+            indices: dict[int, Register],
+            lanes: int,
+            active: int,
+            totals: list[Register],
+            memory: dict[Value, Register] | None = None,
+        ) -> list[Register]:
             vector = layout.vector if layout.vector_inner or kept.lanes > 1 else None
             point = Point(self.b, offsets, indices, lanes, active, vector, self, kept)
             if memory is not None:
@@ -283,7 +312,9 @@ class _Lowering:
             steps *= -(-axes[layout.vector].extent // layout.lanes)
         written_out = steps * cost.lines(self.nest, width, layout.vector)
         if steps <= 1 or (steps <= UNROLL and written_out <= UNROLLED_LINES):
-            return self._unrolled(kept, list(layout.serial), (), step, totals, memories, kept.offsets, kept.indices)
+            return self._unrolled(
+                kept, list(layout.serial), (), step, totals, memories, kept.offsets, kept.indices
+            )
         return self._looped(kept, list(layout.serial), step, totals, kept.offsets, kept.indices, reductions)
 
     def _unrolled(
@@ -336,7 +367,9 @@ class _Lowering:
                 return self._looped(kept, rest, step, sums, moved, {**indices, axis: at}, reductions)
 
             innermost = not rest and not self.layout.vector_inner
-            return self._counted(0, self.nest.axes[axis].extent, 1, one, totals, reductions if innermost else [])
+            return self._counted(
+                0, self.nest.axes[axis].extent, 1, one, totals, reductions if innermost else []
+            )
         if not self.layout.vector_inner:
             return step(offsets, indices, kept.lanes, kept.active, totals)
         vector, lanes = self.layout.vector, self.layout.lanes

@@ -11,7 +11,8 @@ Grammar:
     Store     ::= (value, root, Place)
     Place     ::= offset + sum(stride * index) over the axes
 
-The inner axes are run through once per stage: what a reduction gives is known from the next stage on. Several adjacent axes
+The inner axes are run through once per stage: what a reduction gives is known from the next stage on.
+Several adjacent axes
 that every place walks through as one are made one.
 """
 
@@ -22,8 +23,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lamina.backends.cpu.fuse import FULL, KEPT, Fusion, Group, collapse, scalar_constant, squeeze, tile_sections
-from lamina.backends.cpu.views import View, whole
+from lamina.backends.cpu.fuse import (
+    FULL,
+    KEPT,
+    Fusion,
+    Group,
+    collapse,
+    scalar_constant,
+    squeeze,
+    tile_sections,
+)
+from lamina.backends.cpu.views import View
 from lamina.core.shapes import row_major_strides
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
@@ -247,9 +257,12 @@ class Describer:
         statements = self.statements()
         guarded = set(guards)
         stores = [
-            Store(value, root, self.place_of(self.group.values[value]), value in guarded) for value, root in stored
+            Store(value, root, self.place_of(self.group.values[value]), value in guarded)
+            for value, root in stored
         ]
-        axes = [Axis(extent, axis in (self.group.inner or ())) for axis, extent in enumerate(self.group.domain)]
+        axes = [
+            Axis(extent, axis in (self.group.inner or ())) for axis, extent in enumerate(self.group.domain)
+        ]
         return merge_axes(Nest(tuple(axes), statements, stores))
 
     def place_of(self, level: str) -> Place:
@@ -267,7 +280,9 @@ class Describer:
         for value, level in self.group.values.items():
             if value in made:
                 continue
-            operands = tuple(self._operand(value, position, made) for position in range(len(value.node.inputs)))
+            operands = tuple(
+                self._operand(value, position, made) for position in range(len(value.node.inputs))
+            )
             if value.primitive in (p.gather, p.pad, p.concatenate, p.random_bits):
                 operands = (self._windowed(value),)
             stage = 0
@@ -286,11 +301,15 @@ class Describer:
         operand = user.node.inputs[position]
         number = scalar_constant(operand)
         if number is not None:
-            return Number(number.constant.reshape(()).item() if number.constant is not None else 0, operand.dtype)
+            return Number(
+                number.constant.reshape(()).item() if number.constant is not None else 0, operand.dtype
+            )
         view = self.fusion.resolve(operand)
         if self.fusion.is_local(self.group, user, operand):
             return made[view.root]
-        level = FULL if squeeze(operand.shape) == self.group.domain and not self._is_kept(user, operand) else KEPT
+        level = (
+            FULL if squeeze(operand.shape) == self.group.domain and not self._is_kept(user, operand) else KEPT
+        )
         return self.leaf(operand, view, level)
 
     def _is_kept(self, user: Value, operand: Value) -> bool:
@@ -381,7 +400,9 @@ class Describer:
 
 
 def tile_strides(group: Group, place: Place) -> tuple[int, int, int]:
-    """A place over the domain of a product as strides over (batch, row, column); the fusion has checked it exists."""
+    """A place over the domain of a product as strides over (batch, row, column); the fusion has checked it
+    exists.
+    """
     assert group.head is not None
     found = []
     for first, last in tile_sections(group.head):
@@ -470,7 +491,8 @@ def _rewrite_leaves(
 
     for statement in statements:
         operands = tuple(
-            new[id(operand)] if isinstance(operand, Statement) else leaf(operand) for operand in statement.operands
+            new[id(operand)] if isinstance(operand, Statement) else leaf(operand)
+            for operand in statement.operands
         )
         new[id(statement)] = Statement(
             statement.value, statement.operation, operands, statement.level, statement.stage
@@ -493,7 +515,3 @@ def copy_nest(source: Value, view: View, root: Value, place: Place | None = None
     statement = Statement(source, p.stop_gradient, (leaf,), FULL, 0)
     store = Store(source, root, place or Place(0, row_major_strides(domain)))
     return merge_axes(Nest(tuple(Axis(extent, False) for extent in domain), [statement], [store]))
-
-
-__all__ = ["Axis", "Bits", "Bound", "Count", "Describer", "Gather", "Load", "Nest", "Number", "Piece", "Pieces", "Place",
-           "Statement", "Store", "copy_nest", "merge_axes", "tile_strides", "whole"]  # fmt: skip

@@ -1,7 +1,9 @@
 """The plan of a program: which kernels run in which phase, what is written where, and when state changes.
 
-A step runs in phases with a barrier after each: first everything that outputs and guards need, then - if no guard was
-raised - the commit: kernels that update state in place, and last the copies of updates that could not be made in place.
+A step runs in phases with a barrier after each: first everything that outputs and guards need, then - if no
+guard was
+raised - the commit: kernels that update state in place, and last the copies of updates that could not be
+made in place.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value lives: ("state", position), ("input", position), ("output", position), ("constant", position)
+    """Where a value lives: ("state", position), ("input", position), ("output", position), ("constant",
+    position)
     or ("arena", byte offset)."""
 
     kind: str
@@ -31,7 +34,9 @@ class Place:
 
 @dataclass
 class Copy:
-    """What has no kernel of its own but must be copied: an output that is a view, an update that has to wait."""
+    """What has no kernel of its own but must be copied: an output that is a view, an update that has to
+    wait.
+    """
 
     source: Value
     view: View
@@ -128,7 +133,9 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
         return (
             group.kind == NEST
             and bool(mine)
-            and all(value in wanted and value not in output_roots and not read_by.get(value) for value in mine)
+            and all(
+                value in wanted and value not in output_roots and not read_by.get(value) for value in mine
+            )
             and not any(value in plan.guards for value in group.values)
         )
 
@@ -137,14 +144,14 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
     for position, value in program.updates:
         view, state = fusion.resolve(value), program.states[position]
         root = view.root
-        group = fusion.home.get(root)
+        home = fusion.home.get(root)
         in_place = (
-            group is not None
-            and group in commit_groups
+            home is not None
+            and home in commit_groups
             and len(wanted[root]) == 1
             and _is_whole(view, value)
-            and not any(reader is not group for reader in read_by.get(state, ()) if reader in commit_groups)
-            and _reads_in_step(fusion, group, root, state)
+            and not any(reader is not home for reader in read_by.get(state, ()) if reader in commit_groups)
+            and _reads_in_step(fusion, home, root, state)
         )
         if in_place:
             plan.targets[root] = [state]
@@ -204,7 +211,8 @@ def _arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies
             plan.phases.append([])
         plan.phases[position].append(work)
     late = [copy for copy in copies if copy not in early]
-    plan.commits = [phase for phase in (list(commit_groups), late) if phase]
+    phases: list[list[Work]] = [[*commit_groups], [*late]]
+    plan.commits = [phase for phase in phases if phase]
 
 
 def reads_of(plan: Plan, work: Work) -> Iterable[Value]:

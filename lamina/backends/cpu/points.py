@@ -1,4 +1,6 @@
-"""One point of a nest (or one vector of points): load the leaves, compute the statements, store the results."""
+"""One point of a nest (or one vector of points): load the leaves, compute the statements, store the
+results.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,6 @@ from lamina.ir import primitives as p
 from lamina.ir.graph import Value
 from lamina.ir.primitives import REDUCES
 
-
 HALVES = ("float16", "bfloat16")
 
 
@@ -37,14 +38,17 @@ class Surroundings(Protocol):
 
 
 def computed(dtype: str) -> str:
-    """The dtype that arithmetic on `dtype` is done in: half precision is widened and rounded after each operation."""
+    """The dtype that arithmetic on `dtype` is done in: half precision is widened and rounded after each
+    operation.
+    """
     return "float32" if dtype in HALVES else dtype
 
 
 class Point:
     """Values at `lanes` neighbouring points along the vector axis; only the first `active` of them exist.
 
-    offsets: the place of the first lane in every operand. kept: the point of the kept axes this one belongs to.
+    offsets: the place of the first lane in every operand. kept: the point of the kept axes this one belongs
+    to.
     """
 
     def __init__(
@@ -177,11 +181,15 @@ class Point:
             self.b.load("i32", self.b.pointer(base, leaf.key_offset + word * leaf.key_stride, "i32"))
             for word in range(2)
         ]
-        return math.random_bits(self.b, words[0], words[1], self.counter(leaf.place), self.surroundings.target)
+        return math.random_bits(
+            self.b, words[0], words[1], self.counter(leaf.place), self.surroundings.target
+        )
 
     def gather(self, leaf: Gather) -> Register:
         """Elements at indices that come from memory, clamped into the extent."""
-        base = self.b.pointer(self.surroundings.pointers[leaf.root], self.offsets[leaf.place], ELEMENT[leaf.dtype])
+        base = self.b.pointer(
+            self.surroundings.pointers[leaf.root], self.offsets[leaf.place], ELEMENT[leaf.dtype]
+        )
         uniform = isinstance(leaf.index, Number) or self.stride(leaf.index.place) == 0 or self.lanes == 1
         if uniform:
             scalar = Point(self.b, self.offsets, self.indices, 1, 1, None, self.surroundings, self.kept)
@@ -227,7 +235,9 @@ class Point:
         return result
 
     def _inside(self, piece: Piece) -> tuple[list[Register], Register, tuple[int, int, int, int]]:
-        """Scalar conditions on the serial axes, the offset they give, and (low, every, count, stride) of the vector's."""
+        """Scalar conditions on the serial axes, the offset they give, and (low, every, count, stride) of
+        the vector's.
+        """
         conditions: list[Register] = []
         offset = index(0)
         along = (0, 1, 1 << 62, 0)
@@ -258,7 +268,7 @@ class Point:
         inside: Register = Register("true", "i1")
         for condition in conditions:
             inside = self.b.op("and", inside, condition)
-        if self.vector_axis is None or self.lanes == 1 and self.vector_axis not in self.indices:
+        if self.vector_axis is None or (self.lanes == 1 and self.vector_axis not in self.indices):
             pointer = self.b.pointer(base, self.b.select(inside, offset, index(0)), element)
             return self.b.select(inside, self.widened(self.b.load(element, pointer), piece.dtype), otherwise)
         low, every, count, stride = along
@@ -286,7 +296,8 @@ class Point:
         return self.b.select(mask, loaded, otherwise)
 
     def _contiguous_piece(
-        self, piece: Piece, base: Register, inside: Register, offset: Register, position: Register, count: int,
+        self, piece: Piece, base: Register, inside: Register, offset: Register, position: Register, count:
+        int,
         otherwise: Register,
     ) -> Register:  # fmt: skip
         """A masked load of the lanes that lie in the piece."""
@@ -298,7 +309,9 @@ class Point:
         if self.mask is not None:
             covered = self.b.op("and", covered, self.mask)
         if self.lanes == 1:
-            pointer = self.b.pointer(base, self.b.select(covered, self.b.add(offset, position), index(0)), element)
+            pointer = self.b.pointer(
+                base, self.b.select(covered, self.b.add(offset, position), index(0)), element
+            )
             loaded = self.b.load(element, pointer)
         else:
             pointer = self.b.pointer(base, self.b.add(offset, position), element)
@@ -357,7 +370,9 @@ def guard(point: Point, register: Register, flag: Register) -> None:
     """Raise the flag if any lane that exists is NaN or infinite."""
     b = point.b
     # x - x is NaN exactly for NaN and infinities.
-    bad = b.compare("fcmp uno", b.op("fsub", register, register), constant(0, register.element, register.lanes))
+    bad = b.compare(
+        "fcmp uno", b.op("fsub", register, register), constant(0, register.element, register.lanes)
+    )
     if point.mask is not None:
         bad = b.op("and", bad, point.mask)
     raise_flag(b, bad, flag)

@@ -1,4 +1,6 @@
-"""A matrix product and what follows it, as one kernel: the epilogue works on the tile while it is in registers."""
+"""A matrix product and what follows it, as one kernel: the epilogue works on the tile while it is in
+registers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from lamina.backends.cpu.contract import Place as TilePlace
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
 from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
 from lamina.backends.cpu.lower import Kernel
-from lamina.backends.cpu.nest import Count, Describer, Leaf, Load, Number, Place, Statement, leaf_roots, tile_strides
+from lamina.backends.cpu.nest import (
+    Count,
+    Describer,
+    Leaf,
+    Load,
+    Number,
+    Place,
+    Statement,
+    leaf_roots,
+    tile_strides,
+)
 from lamina.backends.cpu.points import Point
 from lamina.backends.cpu.target import Target
 from lamina.backends.cpu.views import View
@@ -21,21 +33,29 @@ from lamina.ir.graph import Node, Value
 def specify(fusion: Fusion, dot: Node) -> tuple[ContractSpec, View, View] | None:
     """The product as matrices with strides, or None when an operand's axes cannot be walked as one matrix."""
     left, right = dot.inputs
-    (contract_left, contract_right), (batch_left, batch_right) = dot.attributes["contract"], dot.attributes["batch"]
+    (contract_left, contract_right), (batch_left, batch_right) = (
+        dot.attributes["contract"],
+        dot.attributes["batch"],
+    )
     found: list[tuple[View, int, int, int]] = []
     extents: list[tuple[int, int]] = []
     for operand, shared, batch in ((left, contract_left, batch_left), (right, contract_right, batch_right)):
         view = fusion.resolve(operand)
         free = [axis for axis in range(operand.ndim) if axis not in shared + batch]
-        strides = []
-        for axes in (batch, free, shared):
-            stride = collapse([(operand.shape[axis], view.strides[axis]) for axis in axes])
-            if stride is None:
-                return None
-            strides.append(stride)
-        found.append((view, *strides))
-        extents.append((size([operand.shape[axis] for axis in free]), size([operand.shape[axis] for axis in shared])))
-    (left_view, left_batch, left_free, left_shared), (right_view, right_batch, right_free, right_shared) = found
+        strides = [
+            collapse([(operand.shape[axis], view.strides[axis]) for axis in axes])
+            for axes in (batch, free, shared)
+        ]
+        known = [stride for stride in strides if stride is not None]
+        if len(known) < len(strides):
+            return None
+        found.append((view, known[0], known[1], known[2]))
+        extents.append(
+            (size([operand.shape[axis] for axis in free]), size([operand.shape[axis] for axis in shared]))
+        )
+    (left_view, left_batch, left_free, left_shared), (right_view, right_batch, right_free, right_shared) = (
+        found
+    )
     rows, depth = extents[0]
     columns = extents[1][0]
     batch = size([left.shape[axis] for axis in batch_left])
@@ -56,7 +76,13 @@ class TilePoint(Point):
     """Points of a tile: a vector along its columns, at the place where a product was just finished."""
 
     def __init__(
-        self, builder: Builder, place: TilePlace, group: Group, surroundings: Product, result: Register, dot: Value
+        self,
+        builder: Builder,
+        place: TilePlace,
+        group: Group,
+        surroundings: Product,
+        result: Register,
+        dot: Value,
     ) -> None:
         super().__init__(builder, {}, {}, place.lanes, place.valid, None, surroundings)
         self.place = place
@@ -74,9 +100,8 @@ class TilePoint(Point):
         offset = self.b.add(offset, self.b.multiply(self.place.column, column))
         offset = self.b.add(offset, place.offset)
         first = self.b.splat(self.b.convert("trunc", offset, "i32"), self.lanes)
-        if self.lanes == 1 or column == 0:
-            return first
-        return self.b.op("add", first, lane_constants([lane * column for lane in range(self.lanes)], "i32"))
+        steps = self.place.offsets((batch, row, column))
+        return self.b.op("add", first, lane_constants(steps, "i32")) if any(steps) else first
 
     def count(self, place: Place, dtype: str) -> Register:
         counted = self.counter(place)

@@ -1,6 +1,7 @@
 """Kernels with a loop of their own: scatter_add, cumulative_sum and sort.
 
-The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous in memory, or are one
+The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous
+in memory, or are one
 number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a few columns of `after`.
 """
 
@@ -10,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 from lamina.backends.cpu import math, points
-from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index, lane_constants, vector
+from lamina.backends.cpu.emit import (
+    ELEMENT,
+    Builder,
+    Module,
+    Register,
+    constant,
+    index,
+    lane_constants,
+    vector,
+)
 from lamina.backends.cpu.fuse import scalar_constant
 from lamina.backends.cpu.lower import Kernel
 from lamina.backends.cpu.target import Target
@@ -32,7 +42,12 @@ def scratch_bytes(node: Node) -> int:
 
 
 def lower(
-    module: Module, name: str, node: Node, resolve: Resolver, targets: Mapping[Value, Sequence[Value]], target: Target
+    module: Module,
+    name: str,
+    node: Node,
+    resolve: Resolver,
+    targets: Mapping[Value, Sequence[Value]],
+    target: Target,
 ) -> Kernel:
     """Emit the kernel of a special node."""
     emitters: dict[p.Primitive, Callable[[_Special], int]] = {
@@ -79,7 +94,9 @@ class _Special:
         """Where an output goes; nowhere if nobody wants it."""
         return [self.pointers[memory] for memory in self.targets.get(self.node.outputs[output], ())]
 
-    def load(self, operand: Value, offset: Register | int, lanes: int = 1, mask: Register | None = None) -> Register:
+    def load(
+        self, operand: Value, offset: Register | int, lanes: int = 1, mask: Register | None = None
+    ) -> Register:
         """Elements of an operand as they are computed with."""
         number = scalar_constant(operand)
         if number is not None and number.constant is not None:
@@ -91,7 +108,9 @@ class _Special:
             self.b, self.b.load(vector(element, lanes), pointer, mask), operand.dtype, self.target
         )
 
-    def store(self, register: Register, base: Register, offset: Register | int, mask: Register | None = None) -> None:
+    def store(
+        self, register: Register, base: Register, offset: Register | int, mask: Register | None = None
+    ) -> None:
         register = points.narrowed(self.b, register, self.dtype, self.target)
         self.b.store(register, self.b.pointer(base, offset, self.element), mask)
 
@@ -138,7 +157,9 @@ def _scatter_add(special: _Special) -> int:
         with b.loop(0, count) as entry:
             where = special.load(indices, entry.index)
             unsigned = dtypes.is_unsigned(indices.dtype)
-            wide = where if where.element == "i64" else b.convert("zext" if unsigned else "sext", where, "i64")
+            wide = (
+                where if where.element == "i64" else b.convert("zext" if unsigned else "sext", where, "i64")
+            )
             # As unsigned numbers, negative indices lie beyond every extent.
             with b.when(b.compare("icmp ult", wide, index(along))):
                 offset = b.add(start, b.multiply(wide, after))
@@ -184,7 +205,9 @@ def _sort(special: _Special) -> int:
     bytes_ = dtypes.itemsize(special.dtype)
     memory = "i8" if special.element == "i1" else special.element
     keys = [b.pointer(scratch, side * along * bytes_, "i8") for side in range(2)]
-    orders = [b.pointer(scratch, 2 * -(-along * bytes_ // 4) * 4 + side * along * 4, "i8") for side in range(2)]
+    orders = [
+        b.pointer(scratch, 2 * -(-along * bytes_ // 4) * 4 + side * along * 4, "i8") for side in range(2)
+    ]
 
     with b.loop(special.begin, special.end) as line:
         before = b.op("udiv", line.index, index(after))
@@ -205,16 +228,24 @@ def _sort(special: _Special) -> int:
         with b.loop(0, along) as entry:
             offset = b.add(start, b.multiply(entry.index, after))
             for target in values:
-                b.store(b.load(memory, b.pointer(keys[side], entry.index, memory)), b.pointer(target, offset, memory))
+                b.store(
+                    b.load(memory, b.pointer(keys[side], entry.index, memory)),
+                    b.pointer(target, offset, memory),
+                )
             for target in positions:
-                b.store(b.load("i32", b.pointer(orders[side], entry.index, "i32")), b.pointer(target, offset, "i32"))
+                b.store(
+                    b.load("i32", b.pointer(orders[side], entry.index, "i32")),
+                    b.pointer(target, offset, "i32"),
+                )
     return lines
 
 
 def _merge_runs(
     special: _Special, keys: list[Register], orders: list[Register], side: int, width: int, memory: str
 ) -> None:
-    """One pass: neighbouring runs of `width` become runs twice as long, from one side of the scratch to the other."""
+    """One pass: neighbouring runs of `width` become runs twice as long, from one side of the scratch to
+    the other.
+    """
     b, along = special.b, special.along
 
     def smaller(x: Register, y: Register) -> Register:
@@ -230,7 +261,9 @@ def _merge_runs(
             right_key = b.load(memory, b.pointer(keys[side], smaller(right, last), memory))
             left_over = b.compare("icmp sge", left, middle)
             right_over = b.compare("icmp sge", right, stop)
-            first = b.op("and", _before(special, right_key, left_key), b.op("xor", right_over, constant(1, "i1")))
+            first = b.op(
+                "and", _before(special, right_key, left_key), b.op("xor", right_over, constant(1, "i1"))
+            )
             take_right = b.op("or", left_over, first)
             source = b.select(take_right, right, left)
             order = b.load("i32", b.pointer(orders[side], source, "i32"))

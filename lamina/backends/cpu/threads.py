@@ -36,7 +36,9 @@ class Pool:
 
     def _start(self) -> None:
         inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        thread = threading.Thread(target=_serve, args=(inbox,), daemon=True, name=f"lamina-{len(self._inboxes) + 1}")
+        thread = threading.Thread(
+            target=_serve, args=(inbox,), daemon=True, name=f"lamina-{len(self._inboxes) + 1}"
+        )
         thread.start()
         self._inboxes.append(inbox)
 
@@ -70,7 +72,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def waiting_functions() -> tuple[int, int, int]:
-    """(address of yield, address of a short sleep, its argument): what the barrier calls when a wait is long."""
+    """(address of yield, address of a short sleep, its argument): what the barrier calls when a wait is
+    long.
+    """
     if sys.platform == "win32":
         kernel = ctypes.WinDLL("kernel32")
         return _address(kernel.SwitchToThread), _address(kernel.Sleep), 1

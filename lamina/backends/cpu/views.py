@@ -1,4 +1,6 @@
-"""Moves that cost nothing: reshape, transpose, slice, broadcast and reverse as strided views of stored values."""
+"""Moves that cost nothing: reshape, transpose, slice, broadcast and reverse as strided views of stored
+values.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def whole(value: Value) -> View:
 
 
 class Resolver:
-    """Follows moves up to what they are views of. Moves in `copied` are stored, because no strides express them."""
+    """Follows moves up to what they are views of. Moves in `copied` are stored, because no strides express
+    them.
+    """
 
     def __init__(self) -> None:
         self.copied: set[Value] = set()
