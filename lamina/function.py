@@ -6,7 +6,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,6 @@ class Traced:
     program: Program
     states: list[State]
     structure: Any
-
-
-@dataclass
-class _Guards:
-    values: list[Value] = field(default_factory=list)
 
 
 _local = threading.local()
@@ -153,7 +148,7 @@ class Function:
         functools.update_wrapper(self, python_function)
         self._function = python_function
         self._backend = backend
-        self._name: str = name or getattr(python_function, "__name__", "function")
+        self._name: str = name or str(getattr(python_function, "__name__", "function"))
         self._compiled: dict[Any, _Compiled] = {}
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:

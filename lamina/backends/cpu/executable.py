@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from lamina.backends.base import Array, Program, Report, StepsResult, check_arra
 from lamina.backends.cpu import threads
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.image import Code
+from lamina.backends.cpu.pace import Pace
 from lamina.core import dtypes
 from lamina.core.config import config
 
@@ -91,6 +93,7 @@ class CpuExecutable:
             code.address("run")
         )
         self._workers = config.num_threads or layout.cores
+        self._pace = Pace(self._workers)
         self._frames: list[Frame] = []
         self._running: set[Frame] = set()
         self._output_types = [(value.shape, dtypes.to_numpy(value.dtype)) for value in program.outputs]
@@ -191,17 +194,22 @@ class CpuExecutable:
         context[Slot.DONE] = 0
         context[Slot.STOP] = 0
         context[Slot.ABORT] = 0
-        workers = self._workers if self._layout.nanoseconds >= worthwhile else 1
+        shared = self._workers > 1 and self._layout.nanoseconds >= worthwhile
+        workers = self._pace.choose() if shared else 1
         # Another program may be using the workers; one thread gives the same bits, only later.
-        if workers == 1 or not threads.pool.lock.acquire(blocking=False):
+        free = workers > 1 and threads.pool.lock.acquire(blocking=False)
+        start = time.perf_counter_ns()
+        if not free:
             self._entry(frame.address, 0, 1)
-            return
-        try:
-            context[Slot.ARRIVED] = 0
-            entry, where = self._entry, frame.address
-            threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
-        finally:
-            threads.pool.lock.release()
+        else:
+            try:
+                context[Slot.ARRIVED] = 0
+                entry, where = self._entry, frame.address
+                threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
+            finally:
+                threads.pool.lock.release()
+        if shared and (free or workers == 1):
+            self._pace.note(workers, (time.perf_counter_ns() - start) / max(1, int(context[Slot.DONE])))
 
 
 def _job(entry: Any, where: int, number: int, workers: int) -> threads.Job:
