@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina.core.serialization import Registry
-from lamina.losses.base import Loss, LossFunctionWrapper
+from lamina.losses.base import Loss, LossFunctionWrapper, object_name
 from lamina.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -57,7 +57,7 @@ from lamina.losses.segmentation import Dice, Tversky, dice, tversky
 from lamina.losses.similarity import Circle, circle
 
 # Function -> its class, and the short names Keras knows for the function.
-_FAMILIES: dict[Callable[..., Any], tuple[type[LossFunctionWrapper], tuple[str, ...]]] = {
+_FAMILIES: dict[Callable[..., Any], tuple[Callable[..., Loss], tuple[str, ...]]] = {
     # regression
     mean_squared_error: (MeanSquaredError, ("mse", "MSE")),
     mean_absolute_error: (MeanAbsoluteError, ("mae", "MAE")),
@@ -119,7 +119,7 @@ def resolve_loss(
         found = get(identifier)
     if found is None or isinstance(found, Loss):
         return found
-    name = name or getattr(found, "__name__", type(found).__name__)
+    name = name or object_name(found)
     if found in _FAMILIES:
         return _FAMILIES[found][0](name=name)
     return LossFunctionWrapper(found, name=name)

@@ -9,7 +9,7 @@ from typing import Any
 from lamina import ops
 from lamina.core import dtypes, tree
 from lamina.core.errors import ArgumentError, ShapeError, nearest
-from lamina.core.naming import auto_name
+from lamina.core.naming import auto_name, to_snake_case
 from lamina.core.serialization import deserialize_object, serialize_object
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none")
@@ -117,6 +117,12 @@ class LabelLoss(BuiltInLoss):
 
     def _convert_targets(self, y_true: Any) -> Any:
         return _tensors(y_true, None)
+
+
+def object_name(target: Any) -> str:
+    """The name in logs of a loss, a metric, or a function of targets and predictions."""
+    own = getattr(target, "name", None)
+    return str(own) if own else to_snake_case(getattr(target, "__name__", type(target).__name__))
 
 
 # --- tensors ---------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from lamina.core.errors import ArgumentError, DataError, ShapeError
 from lamina.core.shapes import normalize_axis, remove
 from lamina.losses.base import BuiltInLoss, LabelLoss, matching_pair, set_mask
 from lamina.losses.logits import sigmoid_logits, softmax_logits
-from lamina.ops.index import matches_class
 
 MEAN = "sum_over_batch_size"
 
@@ -128,7 +127,7 @@ def label_probabilities(name: str, y_true: Any, y_pred: Any) -> Any:
     """p[label] for each sample: the probability, along the last axis, of the class that is right."""
     y_pred, axis = _class_predictions(name, y_pred, -1)
     labels = _labels(name, y_true, tuple(y_pred.shape), axis, None)
-    is_label = matches_class(labels, y_pred.shape[axis], axis)
+    is_label = ops.one_hot(labels, y_pred.shape[axis], dtype="bool")
     return ops.sum(ops.where(is_label, y_pred, ops.zeros_like(y_pred)), axis=axis)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina import losses
@@ -26,6 +26,7 @@ from lamina.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from lamina.losses.base import object_name
 from lamina.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -129,12 +130,12 @@ serialize = REGISTRY.serialize
 deserialize = REGISTRY.deserialize
 
 # What "accuracy" and "crossentropy" stand for, by the kind of targets.
-_ACCURACIES: dict[str, type[MeanMetricWrapper]] = {
+_ACCURACIES: dict[str, Callable[..., Metric]] = {
     "binary": BinaryAccuracy,
     "sparse": SparseCategoricalAccuracy,
     "categorical": CategoricalAccuracy,
 }
-_CROSSENTROPIES: dict[str, type[MeanMetricWrapper]] = {
+_CROSSENTROPIES: dict[str, Callable[..., Metric]] = {
     "binary": BinaryCrossentropy,
     "sparse": SparseCategoricalCrossentropy,
     "categorical": CategoricalCrossentropy,
@@ -162,10 +163,9 @@ def resolve_metric(
     name = identifier if isinstance(identifier, str) else None
     if name is not None and name.lower() in _BY_SHAPE:
         return _BY_SHAPE[name.lower()][losses.kind_of_targets(target_shape, output_shape)](name=name)
-    found = get(identifier)
-    if not isinstance(found, Metric) and not hasattr(found, "update_state"):
-        default = getattr(found, "__name__", None) or getattr(found, "name", None) or type(found).__name__
-        return MeanMetricWrapper(found, name=name or to_snake_case(default))
+    found: Any = get(identifier)
+    if not isinstance(found, Metric):
+        return MeanMetricWrapper(found, name=name or object_name(found))
     if name is not None:
         found.name = name
     return found

@@ -167,7 +167,7 @@ class _OperatingPoint(FourCounts):
         self.num_thresholds = num_thresholds
         self.class_id = class_id
         even = np.arange(num_thresholds) / max(num_thresholds - 1, 1)
-        self._thresholds = Thresholds(even if num_thresholds > 1 else [0.5])
+        self._thresholds = Thresholds(even.tolist() if num_thresholds > 1 else [0.5])
         self.thresholds = self._thresholds.values
         self._add_counts((num_thresholds,))
 

@@ -123,7 +123,9 @@ class MeanMetricWrapper(Mean):
         """The keyword arguments that the function is called with."""
         return {option: getattr(self, option) for option in self._options}
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         values = self.fn(y_true, y_pred, **self.options())
         self._add(values, sample_weight, both_masks(get_mask(y_pred), get_mask(values)))
 
