@@ -28,4 +28,4 @@ def test_on_a_busy_machine_one_thread_is_used():
 def test_a_machine_that_becomes_quiet_is_noticed():
     pace = Pace(2)
     chosen(pace, {2: 5000.0, 1: 300.0}, 200)
-    assert set(chosen(pace, {2: 150.0, 1: 300.0}, 700)[-50:]) == {2}
+    assert chosen(pace, {2: 150.0, 1: 300.0}, 700)[-50:].count(2) >= 45
