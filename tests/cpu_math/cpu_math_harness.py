@@ -13,10 +13,30 @@ from lamina.backends.cpu import jit, math
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, vector
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
+from lamina.core.config import config
+from lamina.core.errors import ArgumentError
 from lamina.ir import primitives as p
+from lamina.ir.graph import TensorType
 
-LEVELS = ("avx512", "avx2", "sse2")  # those that run here
-HALVES = ("float16", "bfloat16")
+ASSEMBLY_LEVELS = ("avx512", "avx2", "sse2", "aarch64")  # those that code is made for, here or not
+
+
+def _targets() -> dict[str, Target]:
+    """Those that run here: this processor, and the narrower levels of x86 that it includes."""
+    found = {"host": Target.host()}
+    for level in ("avx2", "sse2"):
+        try:
+            config.cpu_features = level
+            found[level] = Target.host()
+        except ArgumentError:
+            continue
+        finally:
+            config.cpu_features = None
+    return found
+
+
+TARGETS = _targets()
+LEVELS = tuple(TARGETS)
 
 
 def kernel_text(
@@ -27,7 +47,7 @@ def kernel_text(
     target: Target,
     looped: bool = True,
 ) -> str:
-    """IR of `kernel(result, operands..., count)`: the primitive on `count` elements, or on `lanes` if not looped."""
+    """IR of `kernel(result, operands..., count)`: the primitive on `count` elements, or on one vector."""
 
     def body(builder: Builder, registers: list[Register]) -> Register:
         return math.emit(builder, p.TABLE[name], operand_dtypes, result_dtype, registers, target)
@@ -77,7 +97,7 @@ def run_text(text: str, target: Target, operands: Sequence[np.ndarray], result_d
 
 @cache
 def _compiled(name: str, operand_dtypes: tuple[str, ...], result_dtype: str, lanes: int, level: str):
-    target = Target.named(level)
+    target = TARGETS[level]
     return jit.load(
         jit.compile_object(kernel_text(name, operand_dtypes, result_dtype, lanes, target), target)
     )
@@ -87,14 +107,13 @@ def run(
     name: str,
     *operands: np.ndarray,
     lanes: int | None = None,
-    level: str = "avx512",
+    level: str = "host",
     result_dtype: str | None = None,
 ) -> np.ndarray:
-    """The primitive on arrays of equal shape. The last lanes are filled up with copies of the first element."""
+    """The primitive on arrays of equal shape. The last lanes are filled up with the first elements."""
     names = tuple(dtypes.of_numpy(operand.dtype) for operand in operands)
-    if result_dtype is None:
-        result_dtype = p.TABLE[name].infer(tuple(_type(operand) for operand in operands), {})[0].dtype
-    lanes = lanes or max(1, Target.named(level).vector_bytes // max(operand.itemsize for operand in operands))
+    result_dtype = result_dtype or result_of(name, names)
+    lanes = lanes or max(1, TARGETS[level].vector_bytes // max(operand.itemsize for operand in operands))
     code = _compiled(name, names, result_dtype, lanes, level)
     count = operands[0].size
     full = -(-count // lanes) * lanes
@@ -107,10 +126,14 @@ def run(
     return result[:count]
 
 
-def _type(array: np.ndarray):
-    from lamina.ir.graph import TensorType
+def result_of(name: str, operand_dtypes: Sequence[str]) -> str:
+    """The dtype of the result, by the type rule."""
+    return p.TABLE[name].infer(tuple(TensorType((1,), dtype) for dtype in operand_dtypes), {})[0].dtype
 
-    return TensorType(array.shape, dtypes.of_numpy(array.dtype))
+
+def operand_dtypes_of(name: str, dtype: str) -> list[str]:
+    """The dtypes of the operands when the primitive works on `dtype`."""
+    return ["bool", dtype, dtype] if name == "select" else [dtype] * p.TABLE[name].arity
 
 
 def listing(name: str, operand_dtypes: Sequence[str], result_dtype: str, lanes: int, level: str) -> str:
@@ -126,9 +149,9 @@ def instructions(assembly: str) -> list[str]:
 
 
 def instructions_per_round(assembly: str) -> int:
-    """Instructions on the shortest way round the loop that stores the result, its counting and jumping left out.
+    """Instructions on the shortest way round the loop that stores the result: rare blocks are not on it.
 
-    Blocks that only rare lanes need lie on longer ways.
+    The counting and jumping of the loop itself are left out.
     """
     blocks: list[list[str]] = [[]]
     labels: dict[str, int] = {}
@@ -144,12 +167,16 @@ def instructions_per_round(assembly: str) -> int:
     follows: list[list[int]] = []
     for at, block in enumerate(blocks):
         jump = _jump(block[-1]) if block else None
-        after = [] if jump and jump[1] in ("jmp", "b") or at + 1 == len(blocks) else [at + 1]
+        after = [] if (jump and jump[1] in ("jmp", "b")) or at + 1 == len(blocks) else [at + 1]
         follows.append(after + ([labels[jump[2]]] if jump else []))
     cost = [sum(not _bookkeeping(line) for line in block) for block in blocks]
     # The result is the first argument.
-    start = max(at for at, block in enumerate(blocks) if any(re.search(r"\(%rdi|st[rp]\s.*\[x0", line) for line in block))
-    best = {at: cost[start] for at in follows[start]}
+    start = max(
+        at
+        for at, block in enumerate(blocks)
+        if any(re.search(r"\(%rdi|st[rp]\s.*\[x0", line) for line in block)
+    )
+    best = dict.fromkeys(follows[start], cost[start])
     queue = list(best)
     while queue:
         at = queue.pop(0)

@@ -1,8 +1,7 @@
-"""Where the coefficients in `lamina/backends/cpu/math_tables.py` come from: weighted minimax polynomials (Remez).
+"""Where the polynomials in `lamina/backends/cpu/math_tables.py` come from: weighted minimax fits.
 
-`python tests/cpu_math/cpu_math_minimax.py` prints every table anew; `test_cpu_math_tables.py` measures the ones in
-use.
-Source: E. Remez, 1934; N. Brisebarre and S. Chevillard, "Efficient polynomial L-infinity approximations" (2007).
+`python tests/cpu_math/cpu_math_minimax.py` prints every table anew; `test_cpu_math_tables.py` measures those
+in use. Source: E. Remez, "Sur la détermination des polynômes d'approximation de degré donnée" (1934).
 """
 
 from __future__ import annotations
@@ -206,7 +205,7 @@ def fit_rounded(fit: Fit, dtype: str) -> tuple[list[float], mpmath.mpf]:
 
 
 def _settle_float32(fit: Fit, exact: list[float]) -> tuple[list[float], mpmath.mpf]:
-    """Round to float32, then walk to neighbouring numbers, one or two coefficients at a time, while that helps.
+    """Round to float32, then walk to neighbouring numbers, one or two at a time, while that helps.
 
     float64 is precise enough to measure float32 errors with.
     """
@@ -235,7 +234,7 @@ def _settle_float32(fit: Fit, exact: list[float]) -> tuple[list[float], mpmath.m
     return [float(c) for c in best], error_of(fit, [float(c) for c in best])
 
 
-def error_of(fit: Fit, coefficients: list[float]) -> mpmath.mpf:
+def error_of(fit: Fit, coefficients: list[float], points: int = GRID // 4) -> mpmath.mpf:
     """The largest weighted error of a polynomial."""
     mpmath.mp.dps = DIGITS
     return max(
@@ -243,7 +242,7 @@ def error_of(fit: Fit, coefficients: list[float]) -> mpmath.mpf:
             fit.weight(x)
             * (fit.target(x) - mpmath.polyval([mpmath.mpf(c) for c in reversed(coefficients)], x))
         )
-        for x in fit.points(GRID // 4)
+        for x in fit.points(points)
     )
 
 

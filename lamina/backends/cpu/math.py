@@ -2,9 +2,10 @@
 
     result = emit(builder, primitive, operand_dtypes, result_dtype, operands, target)
 
-A row has the function for floats (float32 and float64), for integers and for booleans; None where the primitive has no
-meaning. The functions live in the `math_*` rooms; those of one line are here. Operands have the same number of
-lanes, one included, and every lane gets the same bits whatever that number is. No library is called.
+A row has the function for floats (float32 and float64), for integers and for booleans; None where the
+primitive has no meaning. The functions live in the `math_*` rooms; those of one line are here. Operands have
+the same number of lanes, one included, and every lane gets the same bits whatever that number is. No library
+is called.
 
 float16 and bfloat16 are computed in float32: `widen` what was loaded, `narrow` what is stored.
 """
@@ -17,7 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.backends.cpu import math_cast, math_exp, math_integer, math_log, math_power, math_random, math_remainder
+from lamina.backends.cpu import (
+    math_cast,
+    math_exp,
+    math_integer,
+    math_log,
+    math_power,
+    math_random,
+    math_remainder,
+)
 from lamina.backends.cpu import math_trig as trig
 from lamina.backends.cpu.emit import Builder, Register
 from lamina.backends.cpu.math_vector import Vector
@@ -31,7 +40,7 @@ INFINITY = float("inf")
 
 @dataclass(frozen=True)
 class Row:
-    """What a primitive does to floats, to integers (first argument: whether they are unsigned), to booleans."""
+    """What a primitive does to floats, to integers (told first whether they are unsigned), to booleans."""
 
     floats: Callable[..., Vector] | None = None
     integers: Callable[..., Vector] | None = None
@@ -74,8 +83,10 @@ def narrow(builder: Builder, register: Register, dtype: str, target: Target) -> 
     return math_cast.narrow(Vector(builder, target, register), dtype).register
 
 
-def random_bits(builder: Builder, key: Register, second: Register, counter: Register, target: Target) -> Register:
-    """Philox bits for the element numbers in `counter`; `key` and `second` are the scalar words of the key."""
+def random_bits(
+    builder: Builder, key: Register, second: Register, counter: Register, target: Target
+) -> Register:
+    """Philox bits for the element numbers in `counter` (i32); `key`, `second`: scalar words of the key."""
     lanes = counter.lanes
     words = (counter, builder.splat(second, lanes), builder.splat(key, lanes))
     return math_random.philox(*(Vector(builder, target, word) for word in words)).register
@@ -176,7 +187,9 @@ TABLE: dict[Primitive, Row] = {
     p.floor_divide: Row(
         math_remainder.floor_divide, lambda unsigned, x, y: math_integer.divide(x, y, unsigned).quotient
     ),
-    p.remainder: Row(math_remainder.remainder, lambda unsigned, x, y: math_integer.divide(x, y, unsigned).rest),
+    p.remainder: Row(
+        math_remainder.remainder, lambda unsigned, x, y: math_integer.divide(x, y, unsigned).rest
+    ),
     p.power: Row(math_power.power, lambda unsigned, x, y: math_integer.power(x, y, unsigned)),
     p.maximum: Row(
         _maximum, lambda unsigned, x, y: x.intrinsic("umax" if unsigned else "smax", y), lambda x, y: x | y

@@ -1,8 +1,8 @@
 """Conversions between all dtypes.
 
-Floats to integers truncate; what does not fit becomes the nearest integer that does, and NaN becomes 0, on every
-processor. The half precisions live in registers as float32: `widen` and `narrow` go from and to their patterns.
-Where the processor has no instruction, integer operations do it, so no library is called.
+Floats to integers truncate; what does not fit becomes the nearest integer that does, and NaN becomes 0, on
+every processor. The half precisions are computed in float32: `widen` and `narrow` go from and to their
+patterns. Where the processor has no instruction, integer operations do it, so no library is called.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _to_odd_float32(x: Vector) -> Vector:
     rounded = x.convert("fptrunc", "float")
     back = rounded.convert("fpext", "double")
     bits = rounded.as_bits()
-    # Towards zero, then set the last bit. Doing it to infinity gives the largest number, which overflows again.
+    # Towards zero, then set the last bit. From infinity this gives the largest number, which overflows again.
     smaller = (back.absolute() > x.absolute()).where(bits - 1, bits)
     return back.compare("one", x).where(smaller | 1, bits).as_float()
 
@@ -102,7 +102,10 @@ def _as_half(bits: Vector, element: str) -> Vector:
 
 
 def _widen_float16(bits: Vector) -> Vector:
-    """Source: F. Giesen, "half_to_float_fast" (public domain). Move the fields, then mend the two end exponents."""
+    """Move the fields, then mend the two end exponents.
+
+    Source: F. Giesen, half_to_float_fast (public domain).
+    """
     magnitude = (bits & 0x7FFF) << 13
     exponent = magnitude & (0x1F << 23)
     normal = magnitude + ((FLOAT.bias - 15) << 23)
@@ -114,11 +117,12 @@ def _widen_float16(bits: Vector) -> Vector:
 
 
 def _narrow_float16(x: Vector) -> Vector:
-    """Source: F. Giesen, "float_to_half_fast3_rtne" (public domain). The pattern, in the low half of i32."""
+    """The pattern, in the low half of i32. Source: F. Giesen, float_to_half_fast3_rtne (public domain)."""
     bits = x.as_bits()
     magnitude = bits & 0x7FFFFFFF
     # Rebias, and round to even on the 13 bits that go.
-    normal = (magnitude - ((FLOAT.bias - 15) << 23) + 0xFFF + (magnitude.unsigned_shift(13) & 1)).unsigned_shift(13)
+    rebiased = magnitude - ((FLOAT.bias - 15) << 23)
+    normal = (rebiased + 0xFFF + (magnitude.unsigned_shift(13) & 1)).unsigned_shift(13)
     # Adding 1/2 lets the addition round at the last place of a denormal.
     denormal = (magnitude.as_float() + 0.5).as_bits() - (126 << 23)
     large = x.is_nan().where(x.full(0x7E00, "i32"), 0x7C00)

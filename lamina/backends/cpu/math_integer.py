@@ -20,7 +20,7 @@ class Division(NamedTuple):
 
 def divide(x: Vector, y: Vector, unsigned: bool) -> Division:
     zero = y.equals(0)
-    # Dividing by 1 instead gives the rest 0, and for the smallest number by -1 the quotient that wraps around.
+    # Dividing by 1 instead gives the rest 0, and for the smallest number by -1 the quotient, wrapped around.
     harmless = zero
     if not unsigned:
         harmless = zero | (y.equals(-1) & x.equals(-(1 << (x.bits - 1))))
@@ -30,7 +30,7 @@ def divide(x: Vector, y: Vector, unsigned: bool) -> Division:
 
 
 def _divide_floats(x: Vector, y: Vector, unsigned: bool) -> Vector:
-    """floor(x / y) by float division: a float with that many digits more than the quotient cannot round past it."""
+    """floor(x / y) by float division, which has so many more digits that it cannot round past an integer."""
     to_float, to_integer = ("uitofp", "fptoui") if unsigned else ("sitofp", "fptosi")
     element = "float" if x.bits <= 16 else "double"
     exact = x.convert(to_float, element) / y.convert(to_float, element)

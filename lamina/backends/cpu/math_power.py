@@ -1,7 +1,7 @@
-"""x ** y of floats: exp(y * log|x|), with a logarithm of so many digits that the product is right to the last ones.
+"""x ** y of floats: exp(y * log|x|), with so many digits of the logarithm that those of the power are right.
 
-float32 is computed in float64. float64 needs 65 bits of the logarithm (y*log|x| may reach 2**9.5 and its absolute
-error is the relative one of the result), so there it is an unevaluated sum of two numbers.
+float32 is computed in float64. float64 needs 65 bits of the logarithm (y*log|x| may reach 2**9.5, and its
+absolute error is the relative one of the result), so there it is an unevaluated sum of two numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ LARGEST_POWER = 2.0**64
 
 
 def power(x: Vector, y: Vector) -> Vector:
-    """x ** y with the special values of C: 1 for y = 0 and for x = 1, NaN for negative x and fractional y."""
+    """x ** y with the special values of C: 1 for y = 0 and for x = 1, NaN for negative x and fractional y.
+
+    Error: 0.55 and 0.95 ulp; float64 without fused multiply-add 1.25.
+    """
     size = x.absolute()
     bounded = y.at_most(LARGEST_POWER).at_least(-LARGEST_POWER)
     magnitude = _float32(size, bounded) if x.element == "float" else _float64(size, bounded)

@@ -1,7 +1,8 @@
 """Remainder and floored quotient of floats, exact for every pair of numbers.
 
-x - n*y is exact when n is the rounded quotient, so the remainder is found by subtracting multiples of y (scaled by
-powers of two while the quotient is large) until it is smaller than y. One round does for quotients up to 2**40.
+x - n*y is exact when n is the rounded quotient, so the remainder is found by subtracting multiples of y
+(scaled by powers of two while the quotient is large) until it is smaller than y. One round does for quotients
+up to 2**11 in float32, 2**40 in float64.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def _subtract_multiple(x: Vector, y: Vector) -> Vector:
     quotient = x / y
     if x.target.fma:
         return fma(-quotient.rint(), y, x)
-    # Without a fused multiply-add, n and both halves of y are so short that the products are exact. Nothing is
-    # rounded up on the way, so that they cannot overflow either.
+    # Without a fused multiply-add, n and both halves of y are so short that the products are exact. Nothing
+    # is rounded up on the way, so that they cannot overflow either.
     n = _cut(quotient).trunc()
     high = _cut(y)
     return (x - n * high) - n * (y - high)

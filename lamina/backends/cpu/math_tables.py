@@ -16,7 +16,7 @@ TWO_OVER_PI = 2 / pi
 # ln(2) in two parts; a whole number up to 2**9 (2**20) times the first is exact. The second is positive, so
 # that infinity times both adds up.
 LN_2_PARTS = {
-    "float32": (0.693145751953125, 1.4286068203094173e-06),
+    "float32": (0.693145751953125, 1.428606765330187e-06),
     "float64": (0.6931471804855391, 7.440617110012397e-11),
 }
 # pi/2 in parts, for processors with a fused multiply-add ...
@@ -26,12 +26,14 @@ HALF_PI_FUSED = {
 }
 # ... and for those without, where whole numbers up to 2**13 (2**20) times all but the last must be exact.
 HALF_PI_SPLIT = {
-    "float32": (1.5703125, 0.0004837512969970703, 7.549533620476723e-08, 2.563344151594519e-12),
+    "float32": (1.5703125, 0.0004837512969970703, 7.549533620476723e-08, 2.5633440682570896e-12),
     "float64": (1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32),
 }
 # ln(2) and 1/3 as unevaluated sums of two float64 numbers.
 LN_2_DOUBLE = (0.6931471805599453, 2.3190468138462996e-17)
 THIRD_DOUBLE = (0.3333333333333333, 1.850371707708594e-17)
+
+# fmt: off
 
 # expm1(r) = r + r**2 * EXP(r) for |r| <= ln(2)/2.
 EXP: dict[str, tuple[float, ...]] = {

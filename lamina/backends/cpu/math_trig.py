@@ -1,8 +1,11 @@
 """sin, cos, tan and their inverses.
 
-An angle x is a whole number of quarter turns and a rest: x = k*pi/2 + r with |r| <= pi/4. Up to a bound, k*pi/2 is
-taken off in parts (W. Cody and W. Waite, 1980). Beyond it, the digits of 2/pi that matter are multiplied exactly
-(M. Payne and R. Hanek, "Radian reduction for trigonometric functions", 1983): slower, but right for every float.
+An angle x is a whole number of quarter turns and a rest: x = k*pi/2 + r with |r| <= pi/4. Up to a bound,
+k*pi/2 is taken off in parts (W. Cody and W. Waite, 1980). Beyond it, the digits of 2/pi that matter are
+multiplied exactly (M. Payne and R. Hanek, "Radian reduction for trigonometric functions", 1983): slower, but
+right for every float.
+
+"Error" is the largest one measured, in units in the last place (ulp), for float32 and float64.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from lamina.backends.cpu.math_double import two_product, two_sum
 from lamina.backends.cpu.math_tables import (
     ASIN,
     ATAN,
@@ -20,7 +24,6 @@ from lamina.backends.cpu.math_tables import (
     SIN,
     TWO_OVER_PI,
 )
-from lamina.backends.cpu.math_double import two_product, two_sum
 from lamina.backends.cpu.math_vector import DOUBLE, Vector, fma, gather, polynomial, where_rare
 
 NAN = float("nan")
@@ -50,7 +53,8 @@ def quarter_turns(x: Vector) -> tuple[Vector, Vector]:
 def _far_quarter_turns(x: Vector) -> tuple[Vector, Vector]:
     """The same for large numbers, in float64: the fraction of x * 2/pi is summed from exact products.
 
-    x = y * 2**(32*j) with y whole, so whole multiples of 4 may be left out of 2**(32*j) * 2/pi: row j of a table.
+    x = y * 2**(32*j) with y whole, so whole multiples of 4 may be left out of 2**(32*j) * 2/pi, which is row
+    j of a table.
     """
     wide = x if x.element == "double" else x.convert("fpext", "double")
     exponent = (wide.as_bits().unsigned_shift(DOUBLE.mantissa) & 0x7FF) - (DOUBLE.bias + DOUBLE.mantissa)
@@ -59,7 +63,7 @@ def _far_quarter_turns(x: Vector) -> tuple[Vector, Vector]:
     largest, large, small, smallest = gather("two_over_pi", _DIGITS, row, _two_over_pi())
     high, low, middle = two_product(y, largest), two_product(y, large), two_product(y, small)
     terms = [*high, low.high, low.low, *middle, y * smallest]
-    # The first three may reach 2**87, the others are below 1/2. Of a number from 2**55 on all is a multiple of 4.
+    # The first three may reach 2**87, the others are below 1/2.
     counts = []
     for at in range(3):
         near = terms[at] - (terms[at] * 0.25).rint() * 4.0
@@ -95,7 +99,7 @@ _ROWS = 31
 
 @lru_cache(maxsize=1)
 def _two_over_pi() -> list[list[float]]:
-    """Row j: 2**(32*j) * 2/pi modulo 4, as an unevaluated sum, largest first. Integers suffice to compute it."""
+    """Row j: 2**(32*j) * 2/pi modulo 4, as an unevaluated sum, largest first, computed in integers."""
     bits = 32 * _ROWS + 320
     scaled = (2 << (2 * bits)) // _pi_times_two_to(bits)
     rows = []
@@ -151,16 +155,18 @@ def _sine_like(x: Vector, ahead: int) -> Vector:
 
 
 def sin(x: Vector) -> Vector:
+    """Error: 1.6 ulp and 2.4 (2.1 below the bound); float32 without fused multiply-add 2.0."""
     # The rest of -0 loses its sign where x - 0*part is computed without fused multiply-add.
     return x.equals(0.0).where(x, _sine_like(x, 0))
 
 
 def cos(x: Vector) -> Vector:
+    """Error: as sin."""
     return _sine_like(x, 1)
 
 
 def tan(x: Vector) -> Vector:
-    """sin/cos of the rest, or -cos/sin after an odd number of quarter turns."""
+    """sin/cos of the rest, or -cos/sin after an odd number of quarter turns. Error: 3.5 and 3.6 ulp."""
     k, r = quarter_turns(x)
     square = r * r
     sine, cosine = _sin_of_rest(r, square), _cos_of_rest(r, square)
@@ -181,13 +187,16 @@ def _half_angle(size: Vector) -> tuple[Vector, Vector, Vector]:
 
 
 def arcsin(x: Vector) -> Vector:
-    """Up to 1/2 a polynomial; beyond, pi/2 - 2*arcsin(sqrt((1 - |x|)/2)). NaN outside [-1, 1]."""
+    """Up to 1/2 a polynomial; beyond, pi/2 - 2*arcsin(sqrt((1 - |x|)/2)). NaN outside [-1, 1].
+
+    Error: 2.4 and 2.2 ulp.
+    """
     large, _, angle = _half_angle(x.absolute())
     return large.where(fma(angle, -2.0, HALF_PI), angle).with_sign_of(x)
 
 
 def arccos(x: Vector) -> Vector:
-    """pi/2 - arcsin(x), or 2*arcsin(sqrt((1 - |x|)/2)), from pi where x is negative."""
+    """pi/2 - arcsin(x), or 2*arcsin(sqrt((1 - |x|)/2)), from pi where x is negative. Error: 1.3 ulp."""
     large, _, angle = _half_angle(x.absolute())
     twice = angle + angle
     far = (x < 0.0).where(PI - twice, twice)
@@ -201,7 +210,7 @@ def _arctan_of_ratio(t: Vector) -> Vector:
 
 
 def arctan(x: Vector) -> Vector:
-    """Beyond 1, pi/2 - arctan(1/|x|)."""
+    """Beyond 1, pi/2 - arctan(1/|x|). Error: 2.0 and 1.6 ulp."""
     size = x.absolute()
     large = size > 1.0
     angle = _arctan_of_ratio(large.where(1.0, size) / large.where(size, 1.0))
@@ -209,7 +218,7 @@ def arctan(x: Vector) -> Vector:
 
 
 def arctan2(y: Vector, x: Vector) -> Vector:
-    """The angle of the point (x, y), signed zeros and infinities as in C."""
+    """The angle of the point (x, y), signed zeros and infinities as in C. Error: 2.0 and 1.6 ulp."""
     height, width = y.absolute(), x.absolute()
     steep = height > width
     small, large = steep.where(width, height), steep.where(height, width)

@@ -1,8 +1,8 @@
 """Vectors that are written like numbers: `x * x + 1.0` emits the instructions for all lanes.
 
 A `Vector` is a register of the builder with the place its instructions go to. Formulas in the math rooms are
-written with it once, for every precision, number of lanes and processor. What the processors do differently is
-decided here: fused multiply-add, rounding, and branches that only some lanes need.
+written with it once, for every precision, number of lanes and processor. What the processors do differently
+is decided here: fused multiply-add, rounding, and branches that only some lanes need.
 
 Every operation is exact about special values, and gives the same bits for every number of lanes.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from lamina.backends.cpu.emit import Builder, Register, bits_of, constant, is_floating, vector
@@ -57,7 +57,7 @@ DOUBLE = Format("double", "float64", 64, 52, 1023)
 FORMATS = {"float": FLOAT, "double": DOUBLE}
 
 
-@lru_cache(maxsize=None)
+@cache
 def has(target: Target, feature: str) -> bool:
     """Whether the x86 processor has "sse4.1", "f16c" or "avx512"; False on others."""
     if not target.is_x86:
@@ -177,7 +177,8 @@ class Vector:
 
     def as_float(self) -> Vector:
         """The float (32 or 64 bits) that has this pattern."""
-        return self.of(self.builder.convert("bitcast", self.register, "float" if self.bits == 32 else "double"))
+        element = "float" if self.bits == 32 else "double"
+        return self.of(self.builder.convert("bitcast", self.register, element))
 
     def convert(self, opcode: str, element: str) -> Vector:
         """A conversion instruction: "sext", "trunc", "sitofp", "fpext" ..."""
@@ -225,10 +226,12 @@ class Vector:
 
     def at_most(self, limit: Operand) -> Vector:
         """The smaller one, for a limit that is not NaN; NaN stays. One instruction."""
-        return (self > limit).where(limit, self)
+        above: Vector = self > limit
+        return above.where(limit, self)
 
     def at_least(self, limit: Operand) -> Vector:
-        return (self < limit).where(limit, self)
+        below: Vector = self < limit
+        return below.where(limit, self)
 
     # -- instructions with a name ----------------------------------------------------------------
 
@@ -293,7 +296,8 @@ def fma(x: Vector, y: Operand, z: Operand) -> Vector:
     """x * y + z, rounded once where the processor can, else twice."""
     if x.target.fma:
         return x.intrinsic("fma", y, z)
-    return x * y + z
+    total: Vector = x * y + z
+    return total
 
 
 def polynomial(x: Vector, coefficients: Sequence[float]) -> Vector:
@@ -330,15 +334,14 @@ def where_rare(rare: Vector, usual: Sequence[Vector], slow: Callable[[], Sequenc
     end = builder.label
     builder.branch(after)
     builder.start_block(after)
-    return [
-        plain.of(
-            builder.instruction(
-                f"phi {plain.register.type} [ {plain.register.text}, %{before} ], [ {special.register.text}, %{end} ]",
-                plain.register.type,
-            )
-        )
-        for plain, special in zip(usual, merged)
-    ]
+    return [_join(plain, before, special, end) for plain, special in zip(usual, merged)]
+
+
+def _join(x: Vector, before: str, y: Vector, end: str) -> Vector:
+    """x when coming from block `before`, y from block `end`."""
+    kind = x.register.type
+    sources = f"[ {x.register.text}, %{before} ], [ {y.register.text}, %{end} ]"
+    return x.of(x.builder.instruction(f"phi {kind} {sources}", kind))
 
 
 def repeat_while(
@@ -364,15 +367,7 @@ def repeat_while(
     ]
     builder.branch_if(again, body, after)
     builder.start_block(after)
-    return [
-        first.of(
-            builder.instruction(
-                f"phi {first.register.type} [ {first.register.text}, %{before} ], [ {later.register.text}, %{end} ]",
-                first.register.type,
-            )
-        )
-        for first, later in zip(state, following)
-    ]
+    return [_join(first, before, later, end) for first, later in zip(state, following)]
 
 
 def gather(table: str, parts: int, index: Vector, rows: Sequence[Sequence[float]]) -> list[Vector]:
@@ -387,7 +382,8 @@ def gather(table: str, parts: int, index: Vector, rows: Sequence[Sequence[float]
     columns = []
     for part in range(parts):
         offset = (index * parts + part).register
-        address = builder.instruction(f"getelementptr double, ptr @{name}, {offset.type} {offset.text}", pointers)
+        place = f"ptr @{name}, {offset.type} {offset.text}"
+        address = builder.instruction(f"getelementptr double, {place}", pointers)
         if lanes == 1:
             columns.append(index.of(builder.load("double", address)))
             continue
