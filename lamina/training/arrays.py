@@ -167,7 +167,7 @@ def _column(column: Any, name: str) -> np.ndarray[Any, Any]:
 def _refuse_other_than_numbers(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
     if array.dtype.kind in "fiub" or array.dtype == dtypes.to_numpy("bfloat16"):
         return array
-    example = repr(array.flat[0]) if array.size else "nothing"
+    example = repr(array.reshape(-1)[:1].tolist()[0]) if array.size else "nothing"
     example = example if len(example) < 60 else example[:56] + "..."
     what = _KINDS.get(array.dtype.kind, "Python objects")
     labels = name.startswith("y") and isinstance(array.flat[0] if array.size else None, str)

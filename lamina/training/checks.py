@@ -138,7 +138,7 @@ def inputs_fit(model: Any, x: Any) -> None:
             fix="stack the rows into one array: np.stack(x)." if len(declared) == 1 else None,
         )
     for tensor, leaf in zip(declared, arrays):
-        if leaf is not None:
+        if leaf is not None and len(leaf.array):
             _input_fits(leaf.name, tuple(leaf.array.shape[1:]), tuple(tensor.shape[1:]))
 
 

@@ -97,11 +97,10 @@ class CompileLoss:
         weight_by_path = outputs.share(sample_weight, paths)
         total = None
         for position, term in enumerate(self.terms):
-            output = outputs.tensors[term.path]
+            y, output = y_by_path[term.path], outputs.tensors[term.path]
             targets.check_output(output, term.loss, term.name)
-            value = ops.cast(
-                term.loss(y_by_path[term.path], output, weight_by_path[term.path]), config.floatx
-            )
+            targets.check_shapes(y, output, term.loss, term.name)
+            value = ops.cast(term.loss(y, output, weight_by_path[term.path]), config.floatx)
             if self.metrics:
                 self.metrics[position].update_state(value, sample_weight=output.shape[0])
             if term.weight is not None:

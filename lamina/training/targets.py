@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamina import losses
-from lamina.core.errors import ArgumentError, DataError, compose
+from lamina.core.errors import ArgumentError, DataError, ShapeError, compose
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
 from lamina.ir.trace import Tensor
@@ -142,6 +142,29 @@ def check_values(leaf: Leaf, loss: Any, output_shape: tuple[int, ...]) -> None:
     check = DEMANDS.get(getattr(loss, "fn", None))
     if check is not None and leaf.array.size:
         check(leaf, loss, output_shape)
+
+
+# --- shapes ----------------------------------------------------------------------------------------
+
+
+def check_shapes(y_true: Any, output: Any, loss: Any, name: str) -> None:
+    """ShapeError for class numbers where one-hot rows or single probabilities belong, with the loss to use."""
+    target, predicted = tuple(y_true.shape), tuple(output.shape)
+    function = getattr(loss, "fn", None)
+    if len(predicted) < 2 or predicted[-1] == 1 or target not in (predicted[:-1], (*predicted[:-1], 1)):
+        return
+    if function in (losses.categorical_crossentropy, losses.categorical_focal_crossentropy):
+        fix = "'sparse_categorical_crossentropy' takes class numbers; or one-hot rows: np.eye(classes)[y]."
+    elif function in (losses.binary_crossentropy, losses.binary_focal_crossentropy):
+        fix = "one unit with activation='sigmoid', or 'sparse_categorical_crossentropy' for these units."
+    else:
+        return
+    raise ShapeError(
+        f"{loss.name}: targets and output '{name}' have different shapes.",
+        expected=f"targets of shape {predicted}",
+        got=f"targets of shape {target}",
+        fix=fix,
+    )
 
 
 # --- outputs ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -307,6 +308,8 @@ class Trainer(Compiling):
         """Everything that can fail before the first step, and the programs for the batches that will come."""
         sample = adapter.sample()
         self._ensure_built(sample)
+        if kind == "train" and not self.trainable_variables:  # type: ignore[attr-defined]
+            warnings.warn("The model has no trainable weights: nothing will be learnt.", stacklevel=3)
         for batch_type in adapter.batch_types():
             self._programs.get(kind, batch_type)
         self._check_targets(sample)

@@ -7,7 +7,7 @@ from lamina import layers, models
 from lamina.core.config import config
 from lamina.random import set_random_seed
 
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "cpu")
 
 
 @pytest.fixture(params=BACKENDS, autouse=True)

@@ -1,0 +1,378 @@
+"""Programs that are wrong, as data: a name, what the program does, and what its error has to say.
+
+Each row is `name: (function, fragments of the message)`. None may train silently, and none may crash.
+"""
+
+import numpy as np
+
+from lamina import Model, Sequential, layers, losses, metrics, ops, optimizers
+from lamina.callbacks import Callback, EarlyStopping, LambdaCallback
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(64, 4)).astype("float32")
+LABELS = np.digitize(X[:, 0], [-0.5, 0.5]).astype("int64")
+ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+BITS = (X[:, 0] > 0).astype("int64")
+REAL = X @ np.array([1.0, -1.0, 0.5, 2.0], "float32")
+
+ROWS = {}
+
+
+def row(name, *fragments):
+    """Add a wrong program to the table."""
+
+    def add(program):
+        ROWS[name] = (program, fragments)
+        return program
+
+    return add
+
+
+def model(units=3, activation="softmax", loss="sparse_categorical_crossentropy", **compile_arguments):
+    made = Sequential(
+        [layers.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(units, activation)]
+    )
+    made.compile(**{"optimizer": "adam", "loss": loss, **compile_arguments})
+    return made
+
+
+def regressor(loss="mse", **compile_arguments):
+    return model(1, None, loss, **compile_arguments)
+
+
+def two_outputs(**compile_arguments):
+    inputs = layers.Input((4,), name="features")
+    outputs = [
+        layers.Dense(3, activation="softmax", name="kind")(inputs),
+        layers.Dense(1, name="size")(inputs),
+    ]
+    made = Model(inputs, outputs)
+    made.compile(
+        **{"optimizer": "sgd", "loss": ["sparse_categorical_crossentropy", "mse"], **compile_arguments}
+    )
+    return made
+
+
+def two_inputs():
+    left, right = layers.Input((4,), name="left"), layers.Input((2,), name="right")
+    made = Model([left, right], layers.Dense(1)(layers.Concatenate()([left, right])))
+    made.compile("sgd", "mse")
+    return made
+
+
+def changed(array, index, value):
+    array = np.array(array, copy=True)
+    array[index] = value
+    return array
+
+
+# --- targets against outputs -----------------------------------------------------------------------
+row("one number against three outputs", "(64,)", "(64, 3)")(
+    lambda: model(3, None, "mse").fit(X, REAL, batch_size=64, verbose=0)
+)
+row("one column against three outputs", "shape", "(32, 1)")(
+    lambda: model(3, None, "mse").fit(X, REAL[:, None], verbose=0)
+)
+row("three columns against one output", "shape", "3")(lambda: regressor().fit(X, ONE_HOT, verbose=0))
+row("as many rows as outputs, so that it would broadcast", "shape")(
+    lambda: model(3, None, "mse").fit(X[:3], REAL[:3], verbose=0)
+)
+row("one-hot targets for a sparse loss", "categorical_crossentropy")(
+    lambda: model().fit(X, ONE_HOT, verbose=0)
+)
+row("class numbers for a one-hot loss", "sparse_categorical_crossentropy")(
+    lambda: model(loss="categorical_crossentropy").fit(X, LABELS, verbose=0)
+)
+row("bits for a softmax of two with a binary loss", "shape")(
+    lambda: model(2, "softmax", "binary_crossentropy").fit(X, BITS, verbose=0)
+)
+row("a softmax of a single unit", "softmax over a single unit", "sigmoid")(
+    lambda: model(1, "softmax", "binary_crossentropy").fit(X, BITS, verbose=0)
+)
+row("a sparse loss on a single unit", "class")(lambda: model(1, "sigmoid").fit(X, BITS, verbose=0))
+row("no targets", "targets", "y")(lambda: model().fit(X, verbose=0))
+row("too few target arrays", "y", "kind, size")(lambda: two_outputs().fit(X, LABELS, verbose=0))
+row("targets for an output that does not exist", "y", "kind, size")(
+    lambda: two_outputs().fit(X, {"kind": LABELS, "sizes": REAL}, verbose=0)
+)
+
+# --- labels ----------------------------------------------------------------------------------------
+row("a label too large", "0 to 2", "3", "row 5")(lambda: model().fit(X, changed(LABELS, 5, 3), verbose=0))
+row("labels from one", "count from 0")(lambda: model().fit(X, LABELS + 1, verbose=0))
+row("a negative label", "-1", "row 9")(lambda: model().fit(X, changed(LABELS, 9, -1), verbose=0))
+row("too few units", "units", "7")(lambda: model(5).fit(X, changed(LABELS, 0, 6), verbose=0))
+row("fractional labels for a sparse loss", "class number", "0.5")(
+    lambda: model().fit(X, changed(LABELS.astype("float32"), 2, 0.5), verbose=0)
+)
+row("labels -1 and 1 for a binary crossentropy", "0 and 1", "hinge")(
+    lambda: model(1, "sigmoid", "binary_crossentropy").fit(X, 2 * BITS - 1, verbose=0)
+)
+row("labels 1 and 2 for a binary crossentropy", "- 1")(
+    lambda: model(1, "sigmoid", "binary_crossentropy").fit(X, BITS + 1, verbose=0)
+)
+row("three classes for a binary crossentropy", "sparse_categorical_crossentropy")(
+    lambda: model(1, "sigmoid", "binary_crossentropy").fit(X, LABELS, verbose=0)
+)
+row("quantities for a binary crossentropy", "mse")(
+    lambda: model(1, "sigmoid", "binary_crossentropy").fit(X, REAL * 10, verbose=0)
+)
+row("several ones in a row of one-hot targets", "row 4", "sums to 2")(
+    lambda: model(loss="categorical_crossentropy").fit(X, changed(ONE_HOT, 4, [1, 1, 0]), verbose=0)
+)
+row("negative counts", "negative", "row 3")(
+    lambda: model(1, "exponential", "poisson").fit(X, changed(BITS, 3, -2), verbose=0)
+)
+row("three classes for hinge", "two classes")(lambda: regressor("hinge").fit(X, LABELS, verbose=0))
+row("a wrong label in the validation data", "0 to 2")(
+    lambda: model().fit(X, LABELS, validation_data=(X, LABELS + 5), verbose=0)
+)
+row("a wrong label in evaluate", "0 to 2")(lambda: model().evaluate(X, LABELS + 5, verbose=0))
+row("a wrong label in train_on_batch", "0 to 2")(lambda: model().train_on_batch(X, LABELS + 5))
+row("labels as words", "np.unique")(
+    lambda: model().fit(X, np.array(["cat", "dog", "cat", "fox"] * 16), verbose=0)
+)
+
+# --- numbers ---------------------------------------------------------------------------------------
+row("a NaN in x", "NaN", "row 17, column 2")(
+    lambda: model().fit(changed(X, (17, 2), np.nan), LABELS, verbose=0)
+)
+row("an infinity in x", "infinity", "row 3, column 0")(
+    lambda: model().fit(changed(X, (3, 0), np.inf), LABELS, verbose=0)
+)
+row("a NaN in y", "y contains NaN", "row 8")(lambda: regressor().fit(X, changed(REAL, 8, np.nan), verbose=0))
+row("a NaN in the sample weights", "sample_weight contains NaN")(
+    lambda: regressor().fit(X, REAL, sample_weight=changed(np.ones(64), 1, np.nan), verbose=0)
+)
+row("a NaN in the validation data", "NaN")(
+    lambda: regressor().fit(X, REAL, validation_data=(changed(X, 0, np.nan), REAL), verbose=0)
+)
+row("numbers too large for float32", "too large for float32", "1e+300")(
+    lambda: regressor().fit(changed(X.astype("float64"), (5, 1), 1e300), REAL, verbose=0)
+)
+row("ids too large for int32", "too large for int32", "row 2")(
+    lambda: model().fit(changed(np.zeros((64, 4), "int64"), (2, 0), 2**40), LABELS, verbose=0)
+)
+row("a loss that explodes", "step", "learning rate", "not applied")(
+    lambda: regressor(optimizer=optimizers.SGD(1e6)).fit(X, REAL, epochs=50, verbose=0)
+)
+row("the logarithm of a negative number in a layer", "NaN", "lambda", "step 1")(
+    lambda: _with_log().fit(X, REAL, verbose=0)
+)
+
+# --- arrays ----------------------------------------------------------------------------------------
+row("no rows", "no rows")(lambda: model().fit(X[:0], LABELS[:0], verbose=0))
+row("an empty list", "no rows")(lambda: model().fit([], [], verbose=0))
+row("no data at all", "no data")(lambda: model().fit(verbose=0))
+row("fewer targets than rows", "x: 64", "y: 60")(lambda: model().fit(X, LABELS[:60], verbose=0))
+row("fewer weights than rows", "sample_weight: 3")(
+    lambda: model().fit(X, LABELS, sample_weight=np.ones(3), verbose=0)
+)
+row("weights that are all zero", "sample weights")(
+    lambda: model().fit(X, LABELS, sample_weight=np.zeros(64), verbose=0)
+)
+row("text in x", "strings", "astype")(lambda: model().fit(X.astype(str), LABELS, verbose=0))
+row("Python objects in x", "Python objects")(lambda: model().fit(X.astype(object), LABELS, verbose=0))
+row("dates in x", "dates")(lambda: model().fit(np.zeros((64, 4), "datetime64[s]"), LABELS, verbose=0))
+row("complex numbers in x", "complex")(lambda: model().fit(X.astype("complex64"), LABELS, verbose=0))
+row("rows of different lengths", "different lengths")(
+    lambda: model().fit([[1.0, 2.0, 3.0, 4.0], [1.0]], [0, 1], verbose=0)
+)
+row("a masked array", "masked")(lambda: model().fit(np.ma.masked_less(X, 0), LABELS, verbose=0))
+row("a single number for x", "single number")(lambda: model().fit(np.float32(1), LABELS, verbose=0))
+row("an object that is no data", "no array")(lambda: model().fit(object(), LABELS, verbose=0))
+row("a table with a column of words", "column 'b'")(lambda: model().fit(_table(), LABELS, verbose=0))
+row("a missing value in a table", "NaN", "'c'")(lambda: model().fit(_table_with_gap(), LABELS, verbose=0))
+
+# --- inputs of the model ---------------------------------------------------------------------------
+row("too many features", "4", "6")(lambda: model().fit(np.zeros((64, 6), "float32"), LABELS, verbose=0))
+row("images for a model of vectors", "shape", "(2, 2)")(
+    lambda: model().fit(X.reshape(64, 2, 2), LABELS, verbose=0)
+)
+row("one array for two inputs", "2 inputs", "left, right")(lambda: two_inputs().fit(X, REAL, verbose=0))
+row("three arrays for two inputs", "2 inputs", "3 arrays")(
+    lambda: two_inputs().fit([X, X[:, :2], X], REAL, verbose=0)
+)
+row("a list of rows instead of one array", "np.stack")(lambda: model().fit(list(X), LABELS, verbose=0))
+row("an input missing from a dict", "'right'")(
+    lambda: two_inputs().fit({"left": X, "rihgt": X[:, :2], "more": X}, REAL, verbose=0)
+)
+row("too many features in predict", "4", "5")(lambda: model().predict(np.zeros((3, 5), "float32"), verbose=0))
+row("text in predict", "strings")(lambda: model().predict(np.array([["a", "b", "c", "d"]]), verbose=0))
+
+# --- arguments of fit ------------------------------------------------------------------------------
+row("batch size 0", "batch_size", "0")(lambda: model().fit(X, LABELS, batch_size=0, verbose=0))
+row("a negative batch size", "batch_size", "-5")(lambda: model().fit(X, LABELS, batch_size=-5, verbose=0))
+row("a fractional batch size", "batch_size=32")(lambda: model().fit(X, LABELS, batch_size=32.0, verbose=0))
+row("no epochs", "epochs")(lambda: model().fit(X, LABELS, epochs=0, verbose=0))
+row("negative epochs", "epochs")(lambda: model().fit(X, LABELS, epochs=-1, verbose=0))
+row("a first epoch behind the last", "initial_epoch")(
+    lambda: model().fit(X, LABELS, epochs=3, initial_epoch=5, verbose=0)
+)
+row("a validation split above 1", "validation_split")(
+    lambda: model().fit(X, LABELS, validation_split=1.5, verbose=0)
+)
+row("a validation split that leaves nothing", "validation_split")(
+    lambda: model().fit(X[:2], LABELS[:2], validation_split=0.9, verbose=0)
+)
+row("an unknown verbosity", "verbose")(lambda: model().fit(X, LABELS, verbose=7))
+row("an unknown argument of fit", "batchsize")(lambda: model().fit(X, LABELS, batchsize=3))
+row("an unknown argument of evaluate", "batch_size")(lambda: model().evaluate(X, LABELS, batchsize=3))
+row("a class weight for a class that does not occur", "class_weight")(
+    lambda: model().fit(X, LABELS, class_weight={7: 2.0}, verbose=0)
+)
+row("a class weight by name", "class_weight", "'cat'")(
+    lambda: model().fit(X, LABELS, class_weight={"cat": 2.0}, verbose=0)
+)
+row("a negative class weight", "class_weight", "-1")(
+    lambda: model().fit(X, LABELS, class_weight={0: -1.0}, verbose=0)
+)
+row("one class weight for two outputs", "class_weight", "kind, size")(
+    lambda: two_outputs().fit(X, [LABELS, REAL], class_weight={0: 2.0}, verbose=0)
+)
+row("a callback class instead of an object", "EarlyStopping()")(
+    lambda: model().fit(X, LABELS, callbacks=[EarlyStopping], verbose=0)
+)
+row("a function as a callback", "LambdaCallback")(
+    lambda: model().fit(X, LABELS, callbacks=[print], verbose=0)
+)
+row("an unknown hook", "on_epoch_end")(lambda: LambdaCallback(on_epoch_ends=print))
+row("early stopping that cannot tell which way is better", "mode='max'")(
+    lambda: model(metrics=[_own_metric]).fit(
+        X, LABELS, epochs=3, callbacks=[EarlyStopping("_own_metric", patience=1)], verbose=0
+    )
+)
+row("targets beside a generator", "yields batches")(
+    lambda: model().fit(iter([(X, LABELS)]), LABELS, verbose=0)
+)
+row("a generator that yields nothing", "no batch")(lambda: model().fit(iter([]), verbose=0))
+row("a generator that is exhausted", "exhausted")(
+    lambda: model().fit(iter([(X, LABELS)]), epochs=2, verbose=0)
+)
+row("a batch of four things", "tuple of 4")(lambda: model().fit(iter([(X, LABELS, BITS, REAL)]), verbose=0))
+row("an exception in a callback", "out of paper")(
+    lambda: model().fit(X, LABELS, callbacks=[_Failing()], verbose=0)
+)
+
+# --- arguments of compile --------------------------------------------------------------------------
+row("an unknown loss", "'mse'")(lambda: regressor("mze"))
+row("an unknown optimizer", "'Adam'")(lambda: regressor(optimizer="adm"))
+row("an unknown metric", "'accuracy'")(lambda: model(metrics=["acuracy"]))
+row("a metric without a list", "['accuracy']")(lambda: model(metrics="accuracy"))
+row("an unknown backend", "cpu")(lambda: regressor(backend="gpu"))
+row("a loss that is a number", "3")(lambda: regressor(3))
+row("a loss class instead of an object", "MeanSquaredError()")(lambda: regressor(losses.MeanSquaredError))
+row("a metric class instead of an object", "Mean()")(lambda: model(metrics=[metrics.Mean]))
+row("a loss for an output that does not exist", "'kinds'", "'kind'")(
+    lambda: two_outputs(loss={"kinds": "mse", "size": "mse"}).fit(X, [ONE_HOT, REAL], verbose=0)
+)
+row("a loss missing for an output", "'kind'")(
+    lambda: two_outputs(loss={"size": "mse"}).fit(X, [ONE_HOT, REAL], verbose=0)
+)
+row("three losses for two outputs", "3 entries", "2 outputs")(
+    lambda: two_outputs(loss=["mse", "mse", "mse"]).fit(X, [ONE_HOT, REAL], verbose=0)
+)
+row("a metric for an output that does not exist", "'sizes'")(
+    lambda: two_outputs(metrics={"sizes": "mae"}).fit(X, [LABELS, REAL], verbose=0)
+)
+row("loss weights that are no numbers", "loss_weights")(lambda: regressor(loss_weights="half"))
+row("steps per execution 0", "steps_per_execution")(lambda: regressor(steps_per_execution=0))
+row("a learning rate that is text", "learning rate", "'fast'")(lambda: optimizers.SGD("fast"))
+
+# --- the order of things ---------------------------------------------------------------------------
+row("fit before compile", "compile")(lambda: Sequential([layers.Dense(1)]).fit(X, REAL, verbose=0))
+row("evaluate before compile", "compile")(lambda: Sequential([layers.Dense(1)]).evaluate(X, REAL, verbose=0))
+row("no loss", "loss")(lambda: regressor(None).fit(X, REAL, verbose=0))
+row("weights before build", "built")(lambda: layers.Dense(3).kernel)
+row("an optimizer of another model", "optimizer")(lambda: _shared_optimizer())
+row("a model without weights", "weights")(lambda: _without_weights())
+
+# --- code of the user's own ------------------------------------------------------------------------
+row("a branch on a traced number", "run_eagerly")(lambda: _model_of(_branching).fit(X, REAL, verbose=0))
+row("NumPy in a layer", "Tensor", "lambda")(lambda: _model_of(np.tanh).fit(X, REAL, verbose=0))
+row("a train_step that returns nothing", "train_step", "dict")(lambda: _silent_step().fit(X, REAL, verbose=0))
+row("a loss that is not a scalar", "scalar")(lambda: _vector_loss().fit(X, REAL, verbose=0))
+row("a layer that forgets super().__init__()", "super().__init__()")(lambda: _Forgetful()(X))
+row("a loss function of the wrong shape", "shape")(
+    lambda: regressor(lambda y, p: ops.matmul(y, p)).fit(X, np.zeros((64, 3), "float32"), verbose=0)
+)
+
+
+def _own_metric(y_true, y_pred):
+    return ops.mean(y_pred, axis=-1)
+
+
+def _with_log():
+    made = Sequential(
+        [layers.Input((4,)), layers.Dense(1), layers.Lambda(lambda x: ops.log(-ops.square(x)), name="lambda")]
+    )
+    made.compile("sgd", "mse")
+    return made
+
+
+def _table():
+    import pandas
+
+    return pandas.DataFrame({"a": X[:, 0], "b": ["word"] * 64, "c": X[:, 2], "d": X[:, 3]})
+
+
+def _table_with_gap():
+    import pandas
+
+    return pandas.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": changed(X[:, 2], 4, np.nan), "d": X[:, 3]})
+
+
+class _Failing(Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise RuntimeError("out of paper")
+
+
+def _shared_optimizer():
+    optimizer = optimizers.Adam()
+    regressor(optimizer=optimizer).fit(X, REAL, verbose=0)
+    regressor(optimizer=optimizer).fit(X, REAL, verbose=0)
+
+
+def _without_weights():
+    made = Sequential([layers.Input((4,)), layers.Activation("relu")])
+    made.compile("sgd", "mse")
+    made.fit(X, X, verbose=0)
+
+
+def _model_of(function):
+    made = Sequential([layers.Input((4,)), layers.Dense(1), layers.Lambda(function)])
+    made.compile("sgd", "mse")
+    return made
+
+
+def _branching(x):
+    return x if ops.sum(x) > 0 else -x
+
+
+class _Silent(Sequential):
+    def train_step(self, data):
+        self(data[0])
+
+
+def _silent_step():
+    made = _Silent([layers.Input((4,)), layers.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+class _VectorLoss(Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.square(y_pred[:, 0] - y)
+
+
+def _vector_loss():
+    made = _VectorLoss([layers.Input((4,)), layers.Dense(1)])
+    made.compile("sgd")
+    return made
+
+
+class _Forgetful(layers.Layer):
+    def __init__(self):
+        self.units = 3
+
+    def call(self, inputs):
+        return inputs
