@@ -97,8 +97,13 @@ def _to_leaf(leaf: Any, name: str, finite: bool) -> Leaf:
     return _standard(Leaf(name, array, columns), finite)
 
 
+def _is_masked(leaf: Any) -> bool:
+    """Whether some values of a NumPy masked array are hidden. Loads numpy.ma, which few programs need."""
+    return isinstance(leaf, np.ma.MaskedArray) and bool(np.ma.is_masked(leaf))
+
+
 def _to_array(leaf: Any, name: str) -> tuple[np.ndarray[Any, Any], tuple[str, ...] | None]:
-    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
+    if type(leaf) is not np.ndarray and getattr(leaf, "mask", None) is not None and _is_masked(leaf):
         raise DataError(
             f"{name} is a masked array; the values under its mask would be trained on.",
             fix="fill them, e.g. x.filled(0.0), and tell the model with a sample_weight or an extra column.",
