@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lamina.core.errors import unknown_name
 from lamina.core.naming import auto_name, to_snake_case
+from lamina.core.serialization import deserialize_object, serialize_object
 from lamina.ir import symbolic
 from lamina.layers import infer
 from lamina.layers.node import Node
@@ -22,7 +24,8 @@ _NAMES = {"getitem": "get_item"}
 class OpLayer(Operation):
     """One call of a public op on KerasTensors. It has no weights and is known by the op's name.
 
-    operation: a name in `lamina.ops`. name: unique in the model; "add", "add_1", ... when left out.
+    operation: a name in `lamina.ops`. name: unique in the model; "add", "add_1", ... when left out. keywords:
+    arguments that every call gets.
     Raises ArgumentError for an unknown op.
 
     >>> x = lamina.Input((3,))
@@ -31,11 +34,14 @@ class OpLayer(Operation):
 
     built = True
 
-    def __init__(self, operation: str, name: str | None = None) -> None:
+    def __init__(
+        self, operation: str, name: str | None = None, keywords: Mapping[str, Any] | None = None
+    ) -> None:
         if operation not in OPS:
             raise unknown_name("op", operation, OPS)
         super().__init__(name=auto_name(_NAMES.get(operation, operation)) if name is None else name)
         self.operation = operation
+        self.keywords = dict(keywords or {})
 
     @property
     def label(self) -> str:
@@ -50,19 +56,27 @@ class OpLayer(Operation):
         return outputs
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        return OPS[self.operation](*args, **kwargs)
+        return OPS[self.operation](*args, **{**self.keywords, **kwargs})
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return infer.output_spec(self.call, args, kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "operation": self.operation}
+        config = {"name": self.name, "operation": self.operation}
+        return {**config, "keywords": serialize_object(self.keywords)} if self.keywords else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> OpLayer:
+        return super().from_config({**config, "keywords": deserialize_object(config.get("keywords"))})
 
 
-def name_of_class(class_name: str) -> str:
-    """The op that Keras' class of this name stands for: "GetItem" is "getitem"."""
-    name = to_snake_case(class_name)
-    return next((op for op, shown in _NAMES.items() if shown == name), name)
+def from_keras(class_name: str, config: Mapping[str, Any]) -> OpLayer:
+    """The op of one of Keras' classes of ops: "GetItem" is "getitem". Empty settings are left out."""
+    shown = to_snake_case(class_name)
+    operation = next((op for op, name in _NAMES.items() if name == shown), shown)
+    known = inspect.signature(OPS[operation]).parameters if operation in OPS else {}
+    keywords = {key: value for key, value in config.items() if key != "name" and (key in known or value)}
+    return OpLayer(operation, name=config.get("name"), keywords=keywords)
 
 
 def _record(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

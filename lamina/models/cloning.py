@@ -46,11 +46,12 @@ def clone_model(
                 copies[id(operation)] = make(operation)
         return copies[id(operation)]
 
+    plain = clone_function is None and call_function is None and input_tensors is None
     if isinstance(model, Sequential) and call_function is None:
         clone = _clone_sequential(model, copy_of, input_tensors)
-    elif isinstance(model, Functional):
+    elif isinstance(model, Functional) and (takes_graph(type(model)) or not plain):
         clone = _clone_functional(model, copy_of, input_tensors, call_function)
-    elif clone_function is None and call_function is None and input_tensors is None:
+    elif plain:
         config = {key: value for key, value in serialize_object(model).items() if key != "build_config"}
         return deserialize_object(config, custom_objects={type(model).__name__: type(model)})
     else:

@@ -62,11 +62,11 @@ class Functional(Function, Model):
 
     @property
     def input_shape(self) -> Any:
-        return _unwrapped(tree.map_structure(lambda tensor: tensor.shape, self._graph.inputs))
+        return _unwrapped([tensor.shape for tensor in self.inputs])
 
     @property
     def output_shape(self) -> Any:
-        return _unwrapped(tree.map_structure(lambda tensor: tensor.shape, self._graph.outputs))
+        return _unwrapped([tensor.shape for tensor in self.outputs])
 
     @property
     def input_spec(self) -> Any:

@@ -9,7 +9,7 @@ from lamina.core.errors import ArgumentError
 from lamina.core.serialization import custom_object_scope, deserialize_object, serialize_object
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.node import Node
-from lamina.layers.op_layer import OpLayer, name_of_class
+from lamina.layers.op_layer import OpLayer, from_keras
 from lamina.models.graph import LayerGraph
 
 _TENSOR = "__keras_tensor__"
@@ -134,7 +134,7 @@ def from_config(cls: type, config: Mapping[str, Any], custom_objects: Any = None
 
 def _operation(entry: Mapping[str, Any]) -> Any:
     if str(entry.get("module", "")).startswith("keras.src.ops"):
-        return OpLayer(name_of_class(entry["class_name"]), name=entry["config"].get("name", entry["name"]))
+        return from_keras(entry["class_name"], entry["config"])
     # Calls build the layers; a build_config would only do it twice.
     return deserialize_object({key: value for key, value in entry.items() if key != "build_config"})
 

@@ -251,8 +251,7 @@ class Sequential(Model):
         model._connect()
         if shape is not None and not model.built:
             model.build(tuple(shape))
-        if not config.get("trainable", True):
-            model.trainable = False
+        model._trainable = config.get("trainable", True)  # the layers have their own flags
         return model
 
     def __getstate__(self) -> dict[str, Any]:
