@@ -265,8 +265,11 @@ def pieces_of(n: int, lanes: int, masks: bool) -> list[Piece]:
 
 
 def registers_needed(rows: int, vectors: int, target: Target) -> int:
-    """Vector registers of an inner loop: the sums, the shorter side of operands, one of the other side."""
-    return rows * vectors + min(rows, vectors) + (1 if target.fma else 2)
+    """Vector registers of an inner loop: the sums, the shorter side of operands, what passes through."""
+    passing = (
+        2 if target.is_arm64 or not target.fma else 1
+    )  # Arm loads scalars in pairs; a product before its sum
+    return rows * vectors + min(rows, vectors) + passing
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,112 @@
+"""The machine code itself: inner loops stay in registers, call nothing, multiply as often as they should."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from lamina.backends.cpu import jit
+from lamina.backends.cpu.contract import ContractPlan, ContractSpec, emit_contract, plan_contract
+from lamina.backends.cpu.contract_plan import TilePlan, shaped_plan
+from lamina.backends.cpu.emit import Module
+from lamina.backends.cpu.target import Target
+
+LEVELS = ("avx512", "avx2", "aarch64")
+MULTIPLY_ADD = {"avx512": r"\bvfmadd", "avx2": r"\bvfmadd", "aarch64": r"\bfmla|\bfmadd"}
+WIDEST = {"avx512": "zmm", "avx2": "ymm", "aarch64": ".4s"}
+STACK_OR_CALL = r"\bcall|\bblr?\s|%rsp|\bsp\b"
+SPECS = {
+    "forward": ContractSpec.contiguous(128, 512, 784),
+    "input gradient": ContractSpec(128, 512, 512, 1, (0, 512, 1), (0, 1, 512), (0, 512, 1)),
+    "weight gradient": ContractSpec(784, 512, 128, 1, (0, 1, 784), (0, 512, 1), (0, 512, 1)),
+    "small": ContractSpec.contiguous(32, 64, 20),
+    "narrow edge": ContractSpec.contiguous(128, 10, 512),
+    "odd": ContractSpec.contiguous(37, 83, 29),
+}
+
+
+def assembly_of(plan: ContractPlan) -> str:
+    module = Module(plan.target.function_attributes)
+    emit_contract(module, plan, "product")
+    return jit.assembly(module.text(), plan.target)
+
+
+def innermost_loops(assembly: str) -> list[list[str]]:
+    """The instructions of every block that jumps back to its own label."""
+    loops, label, block = [], None, []
+    for line in assembly.splitlines():
+        if found := re.match(r"(\.L\w+):", line):
+            label, block = found[1], []
+        elif re.match(r"\s+[a-z]", line):
+            block.append(line.strip())
+            if label and re.search(rf"\b(j\w+|b\.\w+|cbn?z\s+\w+,|tbn?z.*,)\s+{re.escape(label)}$", line):
+                loops.append(list(block))
+    return loops
+
+
+def multiply_adds(loop: list[str], level: str) -> int:
+    return sum(bool(re.match(MULTIPLY_ADD[level], line)) for line in loop)
+
+
+def sum_loops(assembly: str, level: str) -> list[list[str]]:
+    return [loop for loop in innermost_loops(assembly) if multiply_adds(loop, level)]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", SPECS)
+def test_inner_loops_neither_spill_nor_call(name: str, level: str) -> None:
+    plan = plan_contract(SPECS[name], Target.named(level))
+    assert isinstance(plan, TilePlan)
+    loops = sum_loops(assembly_of(plan), level)
+    expected = sorted(tiles.rows * len(panels.pieces) for tiles in plan.tiles for panels in plan.panels)
+    assert sorted(multiply_adds(loop, level) for loop in loops) == expected
+    for loop in loops:
+        for line in loop:
+            assert not re.search(STACK_OR_CALL, line), line
+    if SPECS[name].n >= 512:
+        for line in loops[0]:
+            assert not re.match(MULTIPLY_ADD[level], line) or WIDEST[level] in line
+
+
+@pytest.mark.parametrize(
+    ("level", "rows", "vectors"),
+    [("avx512", 14, 2), ("avx512", 9, 3), ("avx512", 6, 4), ("avx512", 28, 1), ("avx512", 8, 2)]
+    + [("avx2", 6, 2), ("avx2", 4, 2), ("avx2", 12, 1), ("aarch64", 8, 3), ("aarch64", 6, 4)],
+)
+def test_the_largest_tiles_fit_the_registers(level: str, rows: int, vectors: int) -> None:
+    target = Target.named(level)
+    spec = ContractSpec.contiguous(rows, vectors * target.lanes("float32"), 300)
+    (loop,) = sum_loops(assembly_of(shaped_plan(spec, target, rows, vectors)), level)
+    assert multiply_adds(loop, level) == rows * vectors
+    assert not any(re.search(STACK_OR_CALL, line) for line in loop)
+
+
+@pytest.mark.parametrize("level", ["generic", "avx2", "avx512", "aarch64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "float16", "bfloat16"])
+def test_code_stands_alone(dtype: str, level: str) -> None:
+    """No call to a library hides in the code: linking would fail."""
+    target = Target.named(level)
+    for spec in (
+        ContractSpec(37, 29, 11, 2, (37 * 11, 1, 37), (29 * 11, 1, 11), (37 * 29, 29, 1), dtype),
+        ContractSpec.contiguous(9, 2, 40, 1, dtype),
+    ):
+        module = Module(target.function_attributes)
+        emit_contract(module, plan_contract(spec, target), "product")
+        assert jit.compile_object(module.text(), target)
+
+
+def test_kernels_compile_quickly() -> None:
+    """A kernel takes milliseconds; the bound leaves room for a busy machine."""
+    target = Target.named("avx512")
+    for name in SPECS:
+        module = Module(target.function_attributes)
+        emit_contract(module, plan_contract(SPECS[name], target), "product")
+        jit.compile_object(module.text(), target)
+        best = float("inf")
+        for _ in range(5):
+            started = time.process_time()
+            jit.compile_object(module.text(), target)
+            best = min(best, time.process_time() - started)
+        assert best < 0.06, f"{name}: {best * 1e3:.0f} ms"
