@@ -84,15 +84,13 @@ class AUC(FourCounts):
         self._built = True
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        mask = get_mask(y_pred)
-        y_pred = ops.convert_to_tensor(y_pred)
-        if self.multi_label and len(y_pred.shape) != 2:
-            raise ShapeError(
-                "AUC(multi_label=True) needs predictions (batch, labels).", got=f"shape {tuple(y_pred.shape)}"
-            )
+        shape = ops.shape(y_pred)
+        if self.multi_label and len(shape) != 2:
+            raise ShapeError("AUC(multi_label=True) needs predictions (batch, labels).", got=f"shape {shape}")
         if not self._built:
-            self._build(y_pred.shape[1])
+            self._build(shape[1])
         if self._from_logits:
+            mask = get_mask(y_pred)
             y_pred = ops.sigmoid(y_pred)
             if mask is not None:
                 set_mask(y_pred, mask)

@@ -100,7 +100,7 @@ def _check_shapes(target: tuple[int, ...], output: tuple[int, ...], multi_label:
             "Targets and predictions have different shapes.",
             expected=f"targets of shape {output}, like the predictions",
             got=f"targets of shape {target}",
-            fix="turn class numbers into one-hot targets: lamina.utils.to_categorical(y).",
+            fix="turn class numbers into one-hot targets: np.eye(classes)[y].",
         )
     if multi_label and len(output) != 2:
         raise ShapeError("multi_label=True needs predictions (batch, labels).", got=f"shape {output}")

@@ -63,7 +63,7 @@ class FBetaScore(Metric):
             raise ShapeError(
                 f"{type(self).__name__} needs targets and predictions (batch, classes).",
                 got=f"targets {tuple(y_true.shape)}, predictions {tuple(y_pred.shape)}",
-                fix="turn class numbers into one-hot targets: lamina.utils.to_categorical(y).",
+                fix="turn class numbers into one-hot targets: np.eye(classes)[y].",
             )
         if not self._built:
             self._build(y_pred.shape[-1])

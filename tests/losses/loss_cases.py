@@ -10,8 +10,7 @@ ROWS, CLASSES = 6, 5
 
 
 class Case(NamedTuple):
-    """name: of the class in `losses`. data: a row of `make_data`. exact_tails: probabilities are clipped
-    only where the logits are not known, so extreme logits differ from Keras on purpose."""
+    """name: of the class in `losses`. data: a row of `make_data`. arguments: of the constructor."""
 
     name: str
     data: str

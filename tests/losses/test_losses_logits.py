@@ -23,6 +23,14 @@ LOSSES = [
     ("SparseCategoricalCrossentropy", "softmax", "labels_logits", {}),
     ("SparseCategoricalCrossentropy", "softmax", "labels_logits", {"ignore_class": 0}),
     ("CategoricalFocalCrossentropy", "softmax", "one_hot_logits", {}),
+    ("BinaryFocalCrossentropy", "sigmoid", "binary_logits", {"gamma": 0.5}),
+]
+# Their formula needs the probabilities themselves.
+OF_PROBABILITIES = [
+    ("CategoricalGeneralizedCrossEntropy", "softmax", "labels_logits", {}),
+    ("KLDivergence", "softmax", "one_hot_logits", {}),
+    ("Poisson", "softmax", "one_hot_logits", {}),
+    ("MeanSquaredLogarithmicError", "sigmoid", "binary_logits", {}),
 ]
 
 
@@ -37,6 +45,21 @@ def test_loss_of_traced_activation_is_the_loss_of_the_logits(rng, name, activati
         from_activation = loss(**options)(target, getattr(ops, activation)(tensor))
         from_logits = loss(from_logits=True, **options)(target, tensor)
     assert from_activation.value is from_logits.value
+
+
+@pytest.mark.parametrize(("name", "activation", "data", "options"), LOSSES + OF_PROBABILITIES)
+@pytest.mark.parametrize("scale", [0.0, 50.0, 1000.0, -1000.0])
+def test_saturated_activations_have_finite_gradients(rng, name, activation, data, options, scale):
+    y_true, logits = make_data(data, rng)
+    logits = (scale * logits).astype(np.float32)
+    with Trace() as trace:
+        target = trace.input("y", y_true.shape, y_true.dtype.name)
+        tensor = trace.input("logits", logits.shape, "float32")
+        value = getattr(losses, name)(**options)(target, getattr(ops, activation)(tensor)).value
+        (gradient,) = gradients(value, [tensor.value])
+    found, slope = run_graph(Graph(tuple(trace.inputs), (value, gradient)), [y_true, logits])
+    assert np.isfinite(found)
+    assert np.isfinite(slope).all()
 
 
 def test_logits_are_found_along_any_axis_and_only_there(rng):

@@ -12,6 +12,7 @@ from lamina import losses, metrics, ops
 from lamina.core.errors import ArgumentError, ShapeError, StateError
 from lamina.core.naming import reset_names
 from lamina.ir import Trace
+from lamina.layers.masks import with_mask
 from lamina.losses.base import set_mask
 
 # --- subclasses as they are written for Keras ------------------------------------------------------
@@ -190,12 +191,13 @@ def masked(array, mask):
         (lambda: metrics.TopKCategoricalAccuracy(k=1), [[1, 0], [0, 1], [0, 1]], [[1.0, 0], [1, 0], [0, 1]]),
     ],
 )
-def test_masked_samples_do_not_count(metric, y_true, y_pred):
+@pytest.mark.parametrize("carry", [masked, with_mask], ids=["array", "output of a masking layer"])
+def test_masked_samples_do_not_count(metric, y_true, y_pred, carry):
     y_true, y_pred = np.asarray(y_true, np.float32), np.asarray(y_pred, np.float32)
-    with_mask, without = metric(), metric()
-    with_mask.update_state(y_true, masked(y_pred, [True, True, False]))
+    some, without = metric(), metric()
+    some.update_state(y_true, carry(y_pred, np.array([True, True, False])))
     without.update_state(y_true[:2], y_pred[:2])
-    np.testing.assert_allclose(with_mask.result(), without.result(), rtol=1e-6)
+    np.testing.assert_allclose(some.result(), without.result(), rtol=1e-6)
 
 
 def test_ignored_classes_do_not_count():
