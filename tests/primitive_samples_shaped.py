@@ -296,8 +296,8 @@ for _dtype in NUMBERS:
                 "dot",
                 _dtype,
                 f"{_number}{'transposed' if _layout else ''}{_first}{_second}".replace(" ", ""),
-                lambda rng, dtype=_dtype, shapes=(_first, _second), axes=(_contract, _batch), layout=_layout: (
-                    [(layout or np.asarray)(operand(rng, shape, dtype)) for shape in shapes],
+                lambda rng, dtype=_dtype, shapes=(_first, _second), axes=(_contract, _batch), form=_layout: (
+                    [(form or np.asarray)(operand(rng, shape, dtype)) for shape in shapes],
                     {"contract": axes[0], "batch": axes[1]},
                 ),
                 smooth=_dtype == "float64" and max(*_first, *_second) < 10,

@@ -10,16 +10,22 @@ import numpy as np
 from lamina.ir.trace import OPERATORS
 
 
+def _function(name: str) -> Callable[..., Any]:
+    if name not in OPERATORS:
+        import lamina.ops  # noqa: F401 - its import fills the table
+    return OPERATORS[name]
+
+
 def _operator(name: str) -> Callable[..., Any]:
     def apply(self: Any, other: Any) -> Any:
-        return OPERATORS[name](self, other)
+        return _function(name)(self, other)
 
     return apply
 
 
 def _reflected(name: str) -> Callable[..., Any]:
     def apply(self: Any, other: Any) -> Any:
-        return OPERATORS[name](other, self)
+        return _function(name)(other, self)
 
     return apply
 

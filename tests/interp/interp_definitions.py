@@ -1,0 +1,350 @@
+"""What each primitive means, written a second time in another way: element by element, in wide arithmetic.
+
+`DEFINITIONS[name](*operands, **attributes)` gives the exact result: floats as longdouble, integers as those of
+Python before they wrap around. The interpreter must agree within its error budget.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+DEFINITIONS: dict[str, Callable[..., Any]] = {}
+
+
+def wide(x: Array) -> Array:
+    """Floats as longdouble, integers and booleans as Python's own."""
+    return x.astype(np.longdouble) if x.dtype.kind == "f" or x.dtype.name == "bfloat16" else x.astype(object)
+
+
+def define(name: str, function: Callable[..., Any]) -> None:
+    DEFINITIONS[name] = function
+
+
+def elementwise(
+    name: str, of_floats: Callable[..., Any] | None, of_integers: Callable[..., Any] | None
+) -> None:
+    """Definitions for whole longdouble arrays, and for one Python int each."""
+
+    def apply(*operands: Array) -> Any:
+        widened = [wide(x) for x in operands]
+        if widened[-1].dtype != object:
+            assert of_floats is not None
+            return of_floats(*widened)
+        assert of_integers is not None
+        result = np.empty(operands[0].shape, object)
+        for place in np.ndindex(operands[0].shape):
+            result[place] = of_integers(*[x[place] for x in widened])
+        return result
+
+    define(name, apply)
+
+
+def by_place(shape: tuple[int, ...], dtype: Any, element: Callable[[tuple[int, ...]], Any]) -> Array:
+    result = np.empty(shape, dtype)
+    for place in np.ndindex(shape):
+        result[place] = element(place)
+    return result
+
+
+def _erf(x: Any) -> Any:
+    with mpmath.workdps(25):
+        return np.longdouble(mpmath.nstr(mpmath.erf(float(x)), 22))
+
+
+# --- unary -----------------------------------------------------------------------------------------
+elementwise("negative", lambda x: -x, lambda n: -n)
+elementwise("absolute", lambda x: np.where(np.signbit(x), -x, x), abs)
+elementwise("sign", lambda x: np.where(np.isnan(x), x, (x > 0) * 1.0 - (x < 0)), lambda n: (n > 0) - (n < 0))
+elementwise("floor", np.floor, None)
+elementwise("ceil", lambda x: -np.floor(-x), None)
+elementwise("round_even", lambda x: np.where(x % 2 == 0.5, np.floor(x), np.floor(x + 0.5)), None)
+for _name in [
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+]:
+    elementwise(_name, getattr(np, _name), None)
+elementwise("rsqrt", lambda x: 1 / np.sqrt(x), None)
+elementwise("sigmoid", lambda x: 1 / (1 + np.exp(-x)), None)
+elementwise("erf", np.vectorize(_erf, otypes=[np.longdouble]), None)
+elementwise("invert", None, lambda n: not n if isinstance(n, bool) else -n - 1)
+elementwise("is_finite", lambda x: np.abs(x) < np.inf, None)
+elementwise("stop_gradient", lambda x: x, lambda n: n)
+
+
+def _cast(x: Array, *, dtype: str) -> Any:
+    if dtype == "bool":
+        return x.astype(np.float64) != 0 if x.dtype.name == "bfloat16" else x != 0
+    if dtype not in ("float16", "bfloat16", "float32", "float64") and wide(x).dtype != object:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        inside = [
+            0 if np.isnan(n) else high if n > high else low if n < low else int(n) for n in wide(x).ravel()
+        ]
+        return np.array([*inside, None], object)[:-1].reshape(x.shape)
+    return wide(x)
+
+
+define("cast", _cast)
+
+# --- binary ----------------------------------------------------------------------------------------
+
+
+def _shift_left(n: int, places: int) -> int:
+    return n << places if 0 <= places < 64 else 0
+
+
+def _shift_right(n: int, places: int) -> int:
+    return n >> places if 0 <= places < 64 else -1 if n < 0 else 0
+
+
+def _power(n: int, exponent: int) -> int:
+    if exponent >= 0:
+        return n**exponent if abs(n) < 2 or exponent < 1000 else pow(n, exponent, 2**64)
+    return {1: 1, -1: 1 if exponent % 2 == 0 else -1}.get(n, 0)
+
+
+elementwise("add", lambda x, y: x + y, lambda n, m: n + m)
+elementwise("subtract", lambda x, y: x - y, lambda n, m: n - m)
+elementwise("multiply", lambda x, y: x * y, lambda n, m: n * m)
+elementwise("divide", lambda x, y: x / y, None)
+elementwise("floor_divide", np.floor_divide, lambda n, m: n // m if m else 0)
+elementwise("remainder", np.remainder, lambda n, m: n % m if m else 0)
+elementwise("power", np.power, _power)
+elementwise("maximum", lambda x, y: np.where(np.isnan(x) | (x > y), x, y), max)
+elementwise("minimum", lambda x, y: np.where(np.isnan(x) | (x < y), x, y), min)
+elementwise("arctan2", np.arctan2, None)
+elementwise("bitwise_and", None, lambda n, m: n & m)
+elementwise("bitwise_or", None, lambda n, m: n | m)
+elementwise("bitwise_xor", None, lambda n, m: n ^ m)
+elementwise("shift_left", None, _shift_left)
+elementwise("shift_right", None, _shift_right)
+
+# --- compare and select ----------------------------------------------------------------------------
+elementwise("equal", lambda x, y: x == y, lambda n, m: n == m)
+elementwise("not_equal", lambda x, y: ~(x == y), lambda n, m: n != m)
+elementwise("less", lambda x, y: x < y, lambda n, m: n < m)
+elementwise("less_equal", lambda x, y: x <= y, lambda n, m: n <= m)
+elementwise("greater", lambda x, y: x > y, lambda n, m: n > m)
+elementwise("greater_equal", lambda x, y: x >= y, lambda n, m: n >= m)
+define(
+    "select", lambda c, x, y: by_place(c.shape, wide(x).dtype, lambda i: wide(x)[i] if c[i] else wide(y)[i])
+)
+
+# --- reduce ----------------------------------------------------------------------------------------
+
+
+def _lines(x: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
+    """x with `axes` last and made one, and the shape of the others."""
+    kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    shape = tuple(x.shape[axis] for axis in kept)
+    return wide(x).transpose(*kept, *axes).reshape(
+        *shape, -1 if x.size else math.prod(x.shape[a] for a in axes)
+    ), shape
+
+
+def reduction(name: str, fold: Callable[[list[Any]], Any]) -> None:
+    def apply(x: Array, *, axes: tuple[int, ...]) -> Any:
+        lines, shape = _lines(x, axes)
+        return by_place(shape, lines.dtype, lambda place: fold(list(lines[place])))
+
+    define(name, apply)
+
+
+def _extreme(choose: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    return lambda line: next((n for n in line if n != n), None) if any(n != n for n in line) else choose(line)
+
+
+def _first_place(beats: Callable[[Any, Any], bool]) -> Callable[..., Any]:
+    def place_in(line: list[Any]) -> int:
+        best = 0
+        for number, element in enumerate(line):
+            if line[best] == line[best] and (element != element or beats(element, line[best])):
+                best = number
+        return best
+
+    def apply(x: Array, *, axis: int) -> Any:
+        lines, shape = _lines(x, (axis,))
+        return by_place(shape, object, lambda place: place_in(list(lines[place])))
+
+    return apply
+
+
+def _cumulative_sum(x: Array, *, axis: int, reverse: bool) -> Any:
+    def element(place: tuple[int, ...]) -> Any:
+        line = wide(x)[(*place[:axis], slice(None), *place[axis + 1 :])]
+        return sum(line[place[axis] :] if reverse else line[: place[axis] + 1])
+
+    return by_place(x.shape, wide(x).dtype, element)
+
+
+reduction("reduce_sum", sum)
+reduction("reduce_prod", math.prod)
+reduction("reduce_max", _extreme(max))
+reduction("reduce_min", _extreme(min))
+define("argmax", _first_place(lambda n, m: n > m))
+define("argmin", _first_place(lambda n, m: n < m))
+define("cumulative_sum", _cumulative_sum)
+
+# --- move ------------------------------------------------------------------------------------------
+
+
+def _reshape(x: Array, *, shape: tuple[int, ...]) -> Any:
+    elements = iter([wide(x)[place] for place in np.ndindex(x.shape)])
+    return by_place(shape, wide(x).dtype, lambda place: next(elements))
+
+
+def _transpose(x: Array, *, permutation: tuple[int, ...]) -> Any:
+    shape = tuple(x.shape[axis] for axis in permutation)
+    inverse = [permutation.index(axis) for axis in range(x.ndim)]
+    return by_place(shape, wide(x).dtype, lambda place: wide(x)[tuple(place[axis] for axis in inverse)])
+
+
+def _broadcast(x: Array, *, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    def element(place: tuple[int, ...]) -> Any:
+        return wide(x)[tuple(place[axis] if extent > 1 else 0 for axis, extent in zip(axes, x.shape))]
+
+    return by_place(shape, wide(x).dtype, element)
+
+
+def _slice(x: Array, *, start: tuple[int, ...], limit: tuple[int, ...], stride: tuple[int, ...]) -> Any:
+    places = [list(range(*bounds)) for bounds in zip(start, limit, stride)]
+    elements = iter([wide(x)[place] for place in itertools.product(*places)])
+    return by_place(tuple(map(len, places)), wide(x).dtype, lambda place: next(elements))
+
+
+def _pad(x: Array, value: Array, *, low: Any, high: Any, interior: Any) -> Any:
+    shape = [b + n + max(n - 1, 0) * i + a for b, n, i, a in zip(low, x.shape, interior, high)]
+    result = np.full(shape, wide(value)[()], wide(x).dtype)
+    for place in np.ndindex(x.shape):
+        result[tuple(b + n * (i + 1) for b, n, i in zip(low, place, interior))] = wide(x)[place]
+    return result
+
+
+def _concatenate(*operands: Array, axis: int) -> Any:
+    parts = [np.moveaxis(wide(x), axis, 0) for x in operands]
+    rows = [row for part in parts for row in part]
+    if not rows:
+        return parts[0]
+    return np.moveaxis(
+        np.array([*rows, None], object)[:-1] if parts[0].ndim == 1 else np.stack(rows), 0, axis
+    )
+
+
+def _reverse(x: Array, *, axes: tuple[int, ...]) -> Any:
+    def element(place: tuple[int, ...]) -> Any:
+        return wide(x)[
+            tuple(n - 1 - i if axis in axes else i for axis, (i, n) in enumerate(zip(place, x.shape)))
+        ]
+
+    return by_place(x.shape, wide(x).dtype, element)
+
+
+define("reshape", _reshape)
+define("transpose", _transpose)
+define("broadcast", _broadcast)
+define("slice", _slice)
+define("pad", _pad)
+define("concatenate", _concatenate)
+define("reverse", _reverse)
+define("constant", lambda *, value: wide(value.array))
+define("iota", lambda *, shape, axis, dtype: by_place(shape, object, lambda place: place[axis]))
+
+# --- contract --------------------------------------------------------------------------------------
+
+
+def _dot(x: Array, y: Array, *, contract: Any, batch: Any) -> Any:
+    """Einstein's sum with one letter per axis."""
+    x_labels, y_labels = list(range(x.ndim)), list(range(x.ndim, x.ndim + y.ndim))
+    for ours, theirs in (*zip(*contract), *zip(*batch)):
+        y_labels[theirs] = x_labels[ours]
+    shared = [x_labels[axis] for axis in batch[0]]
+    used = {x_labels[axis] for axis in (*contract[0], *batch[0])}
+    result = shared + [label for label in x_labels + y_labels if label not in used]
+    return np.einsum(wide(x), x_labels, wide(y), y_labels, result, optimize=False)
+
+
+define("dot", _dot)
+
+# --- gather and scatter ----------------------------------------------------------------------------
+
+
+def _gather(x: Array, indices: Array, *, axis: int) -> Any:
+    shape = x.shape[:axis] + indices.shape + x.shape[axis + 1 :]
+
+    def element(place: tuple[int, ...]) -> Any:
+        index = int(indices[place[axis : axis + indices.ndim]])
+        inside = min(max(index, 0), x.shape[axis] - 1)
+        return wide(x)[(*place[:axis], inside, *place[axis + indices.ndim :])]
+
+    return by_place(shape, wide(x).dtype, element)
+
+
+def _scatter_add(x: Array, indices: Array, updates: Array, *, axis: int) -> Any:
+    result = wide(x).copy()
+    for place in np.ndindex(updates.shape):
+        index = int(indices[place[axis : axis + indices.ndim]])
+        if 0 <= index < x.shape[axis]:
+            result[(*place[:axis], index, *place[axis + indices.ndim :])] += wide(updates)[place]
+    return result
+
+
+define("gather", _gather)
+define("scatter_add", _scatter_add)
+
+# --- random ----------------------------------------------------------------------------------------
+
+
+def _random_bits(key: Array, *, shape: tuple[int, ...]) -> Any:
+    """Philox2x32-7 in Python's integers."""
+
+    def element(number: int) -> int:
+        first, second, round_key = number, int(key[1]), int(key[0])
+        for _ in range(7):
+            product = 0xD256D193 * first
+            first, second = (product >> 32) ^ round_key ^ second, product & 0xFFFFFFFF
+            round_key = (round_key + 0x9E3779B9) & 0xFFFFFFFF
+        return first
+
+    return np.array([*map(element, range(math.prod(shape))), None], object)[:-1].reshape(shape)
+
+
+define("random_bits", _random_bits)
+
+# --- sort ------------------------------------------------------------------------------------------
+
+
+def _sort(x: Array, *, axis: int, descending: bool) -> Any:
+    values, places = wide(x).copy(), np.empty(x.shape, object)
+    for place in np.ndindex(*(n for other, n in enumerate(x.shape) if other != axis)):
+        line = (*place[:axis], slice(None), *place[axis:])
+        numbers = list(wide(x)[line])
+        ordinary = [i for i, n in enumerate(numbers) if n == n]
+        order = sorted(ordinary, key=lambda i: -numbers[i] if descending else numbers[i])
+        order += [i for i, n in enumerate(numbers) if n != n]
+        values[line] = [numbers[i] for i in order]
+        places[line] = order
+    return values, places
+
+
+define("sort", _sort)
