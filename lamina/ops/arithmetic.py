@@ -9,19 +9,29 @@ from lamina.core import dtypes
 from lamina.core.errors import DTypeError
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
-from lamina.ops.convert import as_float, as_number, as_tensor, binary, dtype_of, elementwise, like, promote
+from lamina.ops.convert import (
+    as_float,
+    as_number,
+    as_tensor,
+    binary,
+    dtype_of,
+    elementwise,
+    like,
+    pair,
+    promote,
+)
 from lamina.ops.registry import alias, op
 
 
 def _logical_on_booleans(primitive: Primitive, logical: Primitive, x1: Any, x2: Any) -> Any:
-    x1, x2 = promote(x1, x2)
-    return elementwise(logical if dtype_of(x1) == "bool" else primitive, x1, x2)
+    x1, x2 = pair(x1, x2)
+    return (logical if dtype_of(x1) == "bool" else primitive)(x1, x2)
 
 
 def _on_numbers(primitive: Primitive, x1: Any, x2: Any) -> Any:
     """Like `binary`, with booleans counted as int32."""
-    x1, x2 = promote(x1, x2)
-    return elementwise(primitive, as_number(x1), as_number(x2))
+    x1, x2 = pair(x1, x2)
+    return primitive(as_number(x1), as_number(x2))
 
 
 @op

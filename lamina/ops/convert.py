@@ -18,6 +18,7 @@ from lamina.core.shapes import broadcast as broadcast_shapes
 from lamina.interp import Array
 from lamina.ir import bind
 from lamina.ir import primitives as p
+from lamina.ir.graph import Value
 from lamina.ir.primitives import Primitive
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor, current
@@ -106,12 +107,16 @@ def _is_float64_array(leaf: Any) -> bool:
 
 def scalar(number: bool | int | float, dtype: str) -> Array:
     """A Python number as an eager array without axes. DTypeError when an integer does not fit."""
-    return _scalar(number, copysign(1.0, number) if isinstance(number, float) else 1.0, dtype)
+    return _scalar(number, _sign(number), dtype)
 
 
-@lru_cache(maxsize=4096)
+def _sign(number: bool | int | float) -> float:
+    """A part of the keys of caches, because 0.0 == -0.0."""
+    return copysign(1.0, number) if isinstance(number, float) else 1.0
+
+
+@lru_cache(maxsize=1024)
 def _scalar(number: bool | int | float, sign: float, dtype: str) -> Array:
-    # The sign is part of the key because 0.0 == -0.0.
     try:
         with np.errstate(all="ignore"):
             array = np.asarray(number, dtypes.to_numpy(dtype))
@@ -212,21 +217,42 @@ def elementwise(primitive: Primitive, *operands: Any) -> Any:
 
 def binary(primitive: Primitive, x1: Any, x2: Any, also: tuple[Any, ...] = ()) -> Any:
     """Promote two operands, broadcast them, and apply the primitive."""
-    return elementwise(primitive, *promote(x1, x2, also=also))
+    return primitive(*pair(x1, x2, also))
+
+
+def pair(x1: Any, x2: Any, also: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """Two operands promoted to one dtype and brought to one shape."""
+    if isinstance(x2, (bool, int, float)) and not isinstance(x1, (bool, int, float)):
+        x1 = _promoted(x1, x2, also)
+        return x1, like(x1, x2)
+    if isinstance(x1, (bool, int, float)) and not isinstance(x2, (bool, int, float)):
+        x2 = _promoted(x2, x1, also)
+        return like(x2, x1), x2
+    return together(*promote(x1, x2, also=also))
+
+
+def _promoted(x: Any, number: bool | int | float, also: tuple[Any, ...]) -> Any:
+    x = as_tensor(x)
+    return as_tensor(x, _join((dtype_of(x), type(number), *also), config.floatx))
 
 
 def filled(shape: Shape, number: Any, dtype: str) -> Any:
     """One Python number everywhere: as a constant of the trace under way, or as a fresh eager array."""
     if current() is not None:
-        return spread(lift(scalar(number, dtype)), shape)
-    with np.errstate(all="ignore"):
-        return np.full(shape, number, dtypes.to_numpy(dtype)).view(Array)
+        return Tensor(_filled_value(number, _sign(number), dtype, shape))
+    return np.full(shape, scalar(number, dtype)).view(Array)
 
 
 def like(x: Any, number: Any) -> Any:
     """A number in the shape and dtype of x, traced if x is."""
-    constant = scalar(number, dtype_of(x))
-    return spread(lift(constant) if type(x) is Tensor else constant, x.shape)
+    if type(x) is Tensor:
+        return Tensor(_filled_value(number, _sign(number), x.dtype, x.shape))
+    return spread(scalar(number, dtype_of(x)), x.shape)
+
+
+@lru_cache(maxsize=1024)
+def _filled_value(number: bool | int | float, sign: float, dtype: str, shape: Shape) -> Value:
+    return bind.full(shape, scalar(number, dtype), dtype)
 
 
 # --- the public ops --------------------------------------------------------------------------------
