@@ -234,46 +234,52 @@ class TileKernel:
 
     def _pack(self, panel: Panels, b: Register, packed: Register) -> None:
         """Write one panel of B to scratch. `b` points to its first element; unused lanes become zeros."""
-        builder, plan, spec = self.builder, self.plan, self.plan.spec
-        if plan.source == DEAL:
-            self._deal(panel, b, packed)
-            return
-        group = 16 // dtypes.itemsize(spec.dtype) if plan.source == TRANSPOSE else 1
-        grouped = spec.k // group * group if group > 1 else 0
-        for number, piece in enumerate(panel.pieces):
-            here = builder.pointer(b, piece.offset * spec.b_strides[2], self.element)
-            there = builder.pointer(packed, self._packed_offset(panel.pieces, number), self.total)
-            if grouped:
-                with builder.loop(0, grouped, group, [here, there]) as loop:
-                    self._transpose(piece, loop.carried[0], loop.carried[1], group)
-                    loop.next = [
-                        builder.pointer(loop.carried[0], group, self.element),
-                        builder.pointer(loop.carried[1], group * plan.panel_stride, self.total),
-                    ]
-                here, there = loop.results
-            if grouped < spec.k:
-                with builder.loop(grouped, spec.k, 1, [here, there]) as loop:
-                    here, there = loop.carried
-                    builder.store(self._collect(piece, here), there, align=self._alignment(piece))
-                    loop.next = [
-                        builder.pointer(here, spec.b_strides[1], self.element),
-                        builder.pointer(there, plan.panel_stride, self.total),
-                    ]
+        builder, pieces = self.builder, panel.pieces
+        whole = [piece for piece in pieces if piece.valid == self.plan.lanes]
+        if whole:
+            with builder.loop(0, len(whole)) as loop:
+                column = builder.multiply(loop.index, self.plan.lanes)
+                here = builder.pointer(b, builder.multiply(column, self.plan.spec.b_strides[2]), self.element)
+                self._pack_piece(whole[0], here, builder.pointer(packed, column, self.total))
+        for number in range(len(whole), len(pieces)):
+            here = builder.pointer(b, pieces[number].offset * self.plan.spec.b_strides[2], self.element)
+            there = builder.pointer(packed, self._packed_offset(pieces, number), self.total)
+            self._pack_piece(pieces[number], here, there)
 
-    def _deal(self, panel: Panels, b: Register, packed: Register) -> None:
-        """A panel whose columns lie end to end and are 2 or 4 long: dealt out in registers."""
+    def _pack_piece(self, piece: Piece, here: Register, there: Register) -> None:
+        builder, plan, spec = self.builder, self.plan, self.plan.spec
+        group = 16 // dtypes.itemsize(spec.dtype)
+        if plan.source == DEAL:
+            self._deal(piece, here, there)
+        elif plan.source == TRANSPOSE and spec.k >= group > 1:
+            # The last group is moved back to end with k; what it writes twice is the same.
+            with builder.loop(0, spec.k, group) as loop:
+                step = builder.intrinsic("smin", "i64", loop.index, index(spec.k - group))
+                source = builder.pointer(here, step, self.element)
+                target = builder.pointer(there, builder.multiply(step, plan.panel_stride), self.total)
+                self._transpose(piece, source, target, group)
+        elif spec.k:
+            with builder.loop(0, spec.k, 1, [here, there]) as loop:
+                builder.store(
+                    self._collect(piece, loop.carried[0]), loop.carried[1], align=self._alignment(piece)
+                )
+                loop.next = [
+                    builder.pointer(loop.carried[0], spec.b_strides[1], self.element),
+                    builder.pointer(loop.carried[1], plan.panel_stride, self.total),
+                ]
+
+    def _deal(self, piece: Piece, here: Register, there: Register) -> None:
+        """A piece whose columns lie end to end and are 2 or 4 long: dealt out in registers."""
         builder, plan, count = self.builder, self.plan, self.plan.spec.k
-        for number, piece in enumerate(panel.pieces):
-            there = builder.pointer(packed, self._packed_offset(panel.pieces, number), self.total)
-            loaded = []
-            for position in range(count):
-                valid = min(max(piece.valid * count - position * piece.lanes, 0), piece.lanes)
-                address = builder.pointer(b, piece.offset * count + position * piece.lanes, self.element)
-                mask = valid_mask(piece.lanes, valid)
-                loaded.append(builder.load(vector(self.element, piece.lanes), address, mask))
-            for step, value in enumerate(dealt(builder, loaded)):
-                address = builder.pointer(there, step * plan.panel_stride, self.total)
-                builder.store(value, address, align=self._alignment(piece))
+        loaded = []
+        for position in range(count):
+            valid = min(max(piece.valid * count - position * piece.lanes, 0), piece.lanes)
+            address = builder.pointer(here, position * piece.lanes, self.element)
+            mask = valid_mask(piece.lanes, valid)
+            loaded.append(builder.load(vector(self.element, piece.lanes), address, mask))
+        for step, value in enumerate(dealt(builder, loaded)):
+            address = builder.pointer(there, step * plan.panel_stride, self.total)
+            builder.store(value, address, align=self._alignment(piece))
 
     def _collect(self, piece: Piece, here: Register) -> Register:
         """One row of a piece, from columns that may lie anywhere."""

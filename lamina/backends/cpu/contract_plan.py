@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import ceil
 
@@ -215,37 +215,41 @@ def round_up(count: int, unit: int) -> int:
 # --- tiles and panels ------------------------------------------------------------------------------
 
 
-def split_rows(m: int, largest: int) -> tuple[Tiles, ...]:
-    """`m` rows in the fewest tiles of at most `largest`, as equal as can be: a short last tile would wait for
-    its own sums, so 128 rows are 8 x 13 + 2 x 12 rather than 9 x 14 + 2.
+def equal_parts(count: int, largest: int) -> tuple[tuple[int, int], ...]:
+    """(size, number) of the fewest parts of at most `largest` that are as equal as can be, larger ones first.
+
+    A short last tile would wait for its own sums, so 128 rows are 8 x 13 + 2 x 12 rather than 9 x 14 + 2.
     """
-    if m == 0:
-        return ()
-    count = ceil(m / largest)
-    small, taller = divmod(m, count)
-    tall = Tiles(0, small + 1, taller, 0)
-    rest = Tiles(taller * (small + 1), small, count - taller, taller)
-    return tuple(tiles for tiles in (tall, rest) if tiles.count)
+    parts = ceil(count / largest)
+    small, larger = divmod(count, parts) if parts else (0, 0)
+    return tuple((size, n) for size, n in ((small + 1, larger), (small, parts - larger)) if n)
+
+
+def split_rows(m: int, largest: int) -> tuple[Tiles, ...]:
+    """`m` rows in tiles of at most `largest`."""
+    tiles: list[Tiles] = []
+    start = first = 0
+    for size, number in equal_parts(m, largest):
+        tiles.append(Tiles(start, size, number, first))
+        start, first = start + size * number, first + number
+    return tuple(tiles)
 
 
 def split_columns(n: int, vectors: int, target: Target, dtype: str) -> tuple[Panels, ...]:
     """`n` columns in panels of at most `vectors` pieces, as equal as can be; equal ones in one run."""
     pieces = pieces_of(n, target.lanes(dtype), target.has_masks)
-    if not pieces:
-        return ()
-    count = ceil(len(pieces) / vectors)
-    small, wider = divmod(len(pieces), count)
     runs: list[Panels] = []
     position = 0
-    for number in range(count):
-        taken = pieces[position : position + small + (number < wider)]
-        position += len(taken)
-        start = taken[0].offset
-        local = tuple(Piece(piece.offset - start, piece.lanes, piece.valid) for piece in taken)
-        if runs and runs[-1].pieces == local:
-            runs[-1] = Panels(runs[-1].start, local, runs[-1].count + 1, runs[-1].first)
-        else:
-            runs.append(Panels(start, local, 1, number))
+    for size, number in equal_parts(len(pieces), vectors):
+        for _ in range(number):
+            start = pieces[position].offset
+            taken = pieces[position : position + size]
+            local = tuple(Piece(piece.offset - start, piece.lanes, piece.valid) for piece in taken)
+            position += size
+            if runs and runs[-1].pieces == local:
+                runs[-1] = replace(runs[-1], count=runs[-1].count + 1)
+            else:
+                runs.append(Panels(start, local, 1, sum(run.count for run in runs)))
     return tuple(runs)
 
 
@@ -296,21 +300,23 @@ def _cycles(rows: int, vectors: int, target: Target, far: float) -> float:
 
 def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
     """Estimated cycles of the whole product with tiles of at most this size."""
-    tiles = split_rows(spec.m, rows)
-    panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
-    size = dtypes.itemsize(spec.dtype)
+    dtype = sum_dtype(spec.dtype)
+    lanes, size = target.lanes(dtype), dtypes.itemsize(dtype)
+    pieces = spec.n // lanes + (1 if target.has_masks else (spec.n % lanes).bit_count()) * (
+        spec.n % lanes > 0
+    )
+    tiles, panels = equal_parts(spec.m, rows), equal_parts(pieces, vectors)
+    once = spec.m <= rows  # B is read once, from wherever it lies: long rows suit the prefetcher
     cycles = 0.0
-    for run in tiles:
-        for strip in panels:
-            count = len(strip.pieces)
-            reused = count * target.vector_bytes if spec.m > rows else spec.n * size
-            far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else count * target.vector_bytes / 64
-            step = _cycles(run.rows, count, target, far)
-            if far and spec.m <= rows:
-                step += 4.0  # B is read once, from wherever it lies: long rows suit the prefetcher
-            cycles += run.count * strip.count * (spec.k * step + 1.5 * run.rows * count + 25)
-    # Each combination of tile and panel sizes is machine code of its own, which takes milliseconds to make.
-    return cycles * (1 + 0.02 * (len(tiles) * len(panels) - 1) + 0.0005 * rows * vectors)
+    for height, tile_count in tiles:
+        for width, panel_count in panels:
+            reused = spec.n * size if once else width * target.vector_bytes
+            far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else width * target.vector_bytes / 64
+            step = _cycles(height, width, target, far) + (4.0 if far and once else 0.0)
+            cycles += tile_count * panel_count * (spec.k * step + 1.5 * height * width + 25)
+    # Each combination of sizes is machine code of its own, and takes milliseconds to make.
+    bodies = len(tiles) * (len(panels) + (spec.n % lanes > 0 and len(panels) * vectors < pieces))
+    return cycles * (1 + 0.02 * (bodies - 1) + 0.0005 * rows * vectors) + 300 * (bodies - 1)
 
 
 # --- the plan --------------------------------------------------------------------------------------
