@@ -113,8 +113,7 @@ class CallArguments:
 
 
 def _shape_of(tensor: Any) -> Any:
-    shape = shapes.shape_of(tensor)
-    return infer.known(shape) if isinstance(tensor, Tensor) else shape
+    return infer.known(tensor.shape) if isinstance(tensor, Tensor) else shapes.shape_of(tensor)
 
 
 def _holds_tensors(name: str, value: Any) -> bool:

@@ -68,7 +68,7 @@ class Node:
         def replace(leaf: Any) -> Any:
             return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
 
-        return tree.map_structure(replace, (self.arguments, self.keywords))  # type: ignore[no-any-return]
+        return tree.map_structure(replace, (self.arguments, self.keywords))
 
     def __repr__(self) -> str:
         return f"<Node of '{self.operation.name}'>"

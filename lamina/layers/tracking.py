@@ -133,7 +133,7 @@ class _Collection:
         return next(kind for kind, tracked in _TRACKED.items() if tracked is type(self))(self)
 
 
-class TrackedList(_Collection, list):  # type: ignore[type-arg]
+class TrackedList(_Collection, list):
     """A list whose entries belong to a layer."""
 
     def __init__(self, values: Iterable[Any] = (), tracker: Tracker | None = None) -> None:
@@ -216,15 +216,15 @@ class _TrackedMapping(_Collection):
         super().clear()  # type: ignore[misc]
 
 
-class TrackedDict(_TrackedMapping, dict):  # type: ignore[type-arg, misc]
+class TrackedDict(_TrackedMapping, dict):  # type: ignore[misc]
     """A dict whose values belong to a layer."""
 
 
-class TrackedOrderedDict(_TrackedMapping, OrderedDict):  # type: ignore[type-arg, misc]
+class TrackedOrderedDict(_TrackedMapping, OrderedDict):  # type: ignore[misc]
     """An OrderedDict whose values belong to a layer."""
 
 
-class TrackedSet(_Collection, set):  # type: ignore[type-arg]
+class TrackedSet(_Collection, set):
     """A set whose entries belong to a layer."""
 
     def __init__(self, values: Iterable[Any] = (), tracker: Tracker | None = None) -> None:

@@ -56,7 +56,7 @@ class Functional(Function, Model):
         """Layers can still be attached to a functional model."""
 
     @property
-    def layers(self) -> list[Layer]:  # type: ignore[override]
+    def layers(self) -> list[Layer]:
         """The layers of the graph, the farthest from the outputs first; without recorded ops."""
         return [operation for operation in self._graph.operations if isinstance(operation, Layer)]
 
@@ -68,7 +68,7 @@ class Functional(Function, Model):
     def output_shape(self) -> Any:
         return _unwrapped([tensor.shape for tensor in self.outputs])
 
-    @property
+    @property  # type: ignore[misc]
     def input_spec(self) -> Any:
         """One InputSpec per input."""
         return [

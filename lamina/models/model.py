@@ -64,10 +64,6 @@ class Model(Trainer, Layer):
         """The layers directly in this model."""
         return list(self._flatten_layers(include_self=False, recursive=False))
 
-    @layers.setter
-    def layers(self, _: Any) -> None:
-        raise AttributeError("`layers` lists the layers of a model and cannot be set: use another name.")
-
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this name, or at this place in `layers`. ArgumentError when there is none."""
         if (name is None) == (index is None):
@@ -173,4 +169,4 @@ def _blank(cls: type[Model], functional: bool) -> Model:
     """A model without contents, to be filled from a pickle or a copy."""
     if functional:
         _become_functional(cls)
-    return cls.__new__(cls)  # type: ignore[no-any-return]
+    return cls.__new__(cls)

@@ -200,11 +200,11 @@ class Sequential(Model):
 
     @property
     def inputs(self) -> list[KerasTensor]:
-        return self._from_graph("inputs")  # type: ignore[no-any-return]
+        return self._from_graph("inputs")
 
     @property
     def outputs(self) -> list[KerasTensor]:
-        return self._from_graph("outputs")  # type: ignore[no-any-return]
+        return self._from_graph("outputs")
 
     @property
     def input(self) -> Any:
@@ -216,7 +216,7 @@ class Sequential(Model):
 
     @property
     def output_names(self) -> list[str]:
-        return self._from_graph("output_names")  # type: ignore[no-any-return]
+        return self._from_graph("output_names")
 
     @property
     def input_dtype(self) -> str:
