@@ -15,7 +15,7 @@ from lamina.layers.tracking import untracked
 from lamina.metrics import Mean
 from lamina.training import checks
 from lamina.training.compile_loss import CompileLoss
-from lamina.training.compile_metrics import CompileMetrics
+from lamina.training.compile_metrics import CompileMetrics, reset
 from lamina.training.predict import Predictor
 from lamina.training.programs import Programs
 from lamina.training.report import CompileReport
@@ -159,7 +159,10 @@ class Compiling(Steps):
     def reset_metrics(self) -> None:
         """Let all metrics begin anew."""
         for metric in self.metrics:
-            metric.reset_state()
+            if isinstance(metric, CompileMetrics):
+                metric.reset_state()
+            else:
+                reset(metric)
 
     def _names_in_order(self, logs: Mapping[str, Any]) -> list[str]:
         """Keras' order: by the metrics' own names as far as logs have them, the others sorted."""

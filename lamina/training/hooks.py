@@ -15,6 +15,7 @@ class _CallbackHooks(Hooks):
         self._callbacks = callbacks
         self._batches = callbacks.wants_batches(kind)
         self.every = model.steps_per_execution if self._batches else None
+        self.listening = self._batches or callbacks.wants_progress()
 
 
 class FitHooks(_CallbackHooks):

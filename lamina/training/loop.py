@@ -31,9 +31,13 @@ class Pace:
 
 
 class Hooks:
-    """What the loop tells the outside. `every`: steps between calls, or None for once per chunk."""
+    """What the loop tells the outside.
+
+    every: steps between calls, or None for once per chunk. listening: whether anybody wants `end`.
+    """
 
     every: int | None = None
+    listening = True
 
     def begin(self, step: int) -> None:
         """The steps from `step` on come next."""
@@ -84,15 +88,16 @@ class Loop:
                 outputs = result.outputs if result.done else outputs
                 if not result.finite:
                     hooks.nonfinite(program, work, done, steps + done)
-                    return logs_of(program, outputs) if outputs else {}
+                    return logs_of(program.structure, outputs) if outputs else {}
             steps += done
             if every is None or steps - told >= every:
                 told = steps
-                hooks.end(steps - 1, logs_of(program, outputs))
+                if hooks.listening:
+                    hooks.end(steps - 1, logs_of(program.structure, outputs))
         if program is None:
             raise DataError("The data yields no batch at all.")
-        logs = logs_of(program, outputs)
-        if steps > told:
+        logs = logs_of(program.structure, outputs)
+        if steps > told and hooks.listening:
             hooks.end(steps - 1, logs)
         return logs
 

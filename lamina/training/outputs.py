@@ -140,7 +140,7 @@ class Outputs:
         if not tree.is_branch(sample_weight):
             return dict.fromkeys(needed, sample_weight)
         flat = tree.flatten(sample_weight)
-        if len(flat) == 1:
+        if len(flat) == 1 and (self.single or not isinstance(sample_weight, Mapping)):
             return dict.fromkeys(needed, flat[0])
         if isinstance(sample_weight, Mapping):
             found = {path: self._walk(sample_weight, path) for path in needed}

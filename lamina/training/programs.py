@@ -159,10 +159,12 @@ def _set_trainable(flags: Sequence[tuple[Any, bool]]) -> None:
         layer.trainable = flag
 
 
-def logs_of(program: Any, outputs: list[Any]) -> dict[str, Any]:
+def logs_of(structure: dict[str, Any], outputs: list[Any]) -> dict[str, Any]:
     """The outputs of a step as logs: numbers where they are scalars."""
-    logs: dict[str, Any] = tree.pack_like(program.structure, outputs)
-    return {name: _number(value) for name, value in logs.items()}
+    if not any(structure.values()):  # a flat dict, whose values come sorted by name
+        in_order = dict(zip(sorted(structure), outputs))
+        return {name: _number(in_order[name]) for name in structure}
+    return {name: _number(value) for name, value in tree.pack_like(structure, outputs).items()}
 
 
 def _number(value: Any) -> Any:

@@ -148,7 +148,7 @@ def check_values(leaf: Leaf, loss: Any, output_shape: tuple[int, ...]) -> None:
 
 
 def check_shapes(y_true: Any, output: Any, loss: Any, name: str) -> None:
-    """ShapeError for class numbers where one-hot rows or single probabilities belong, with the loss to use."""
+    """ShapeError for class numbers where one-hot rows or one probability belong, with the loss to use."""
     target, predicted = tuple(y_true.shape), tuple(output.shape)
     function = getattr(loss, "fn", None)
     if len(predicted) < 2 or predicted[-1] == 1 or target not in (predicted[:-1], (*predicted[:-1], 1)):

@@ -207,6 +207,10 @@ class CallbackList:
         """Whether a callback overrides a hook of batches of this kind: "train", "test" or "predict"."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in _BATCH_HOOKS[kind])
 
+    def wants_progress(self) -> bool:
+        """Whether a callback overrides `on_progress`."""
+        return any(_overrides(callback, "on_progress") for callback in self.callbacks)
+
     on_train_begin = _spread("on_train_begin")
     on_train_end = _spread("on_train_end")
     on_test_begin = _spread("on_test_begin")
