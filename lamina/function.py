@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -114,6 +115,16 @@ def _tensor(leaf: Any) -> Any:
 
 _executables: weakref.WeakValueDictionary[Any, Executable] = weakref.WeakValueDictionary()
 _compiling = threading.Lock()
+
+
+def _reset_after_fork() -> None:
+    """A forked child must not inherit a lock that another thread held."""
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def compile_program(program: Program, backend: str | None = None) -> Executable:

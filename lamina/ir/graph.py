@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -150,10 +151,14 @@ def make(
         return node
 
 
-def reset_after_fork() -> None:
+def _reset_after_fork() -> None:
     """A forked child must not inherit a lock that another thread held."""
     global _lock
     _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ LLVM smuggles in (memset, expf, fmaf) is a LinkError. Functions whose address is
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,14 @@ def load(data: bytes) -> Code:
     return Code(Image.from_bytes(data))
 
 
-def reset_after_fork() -> None:
+def _reset_after_fork() -> None:
     """A forked child must not inherit a lock that another thread held."""
     global _lock
     _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _parse(text: str, target: Target) -> binding.ModuleRef:
