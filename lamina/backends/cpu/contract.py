@@ -29,7 +29,8 @@ i64 registers; `place.mask` is None, or a constant mask at the right edge. `plac
 `place.pointer` address any operand by its strides over (batch, i, j), zero where it is broadcast, with the
 offset arithmetic shared between the places of a tile. Without an epilogue the sums are stored to `c`; with
 one, `c` is not touched (pass null if you like), and K = 0 gives zeros through the epilogue.
-Half precision is summed, and handed to the epilogue, in float32.
+A long epilogue is emitted as a loop over the places of a tile, a short one for each place; it must not
+depend on how often it is called. Half precision is summed, and handed to the epilogue, in float32.
 A narrow C (N of a few columns) calls the epilogue with few lanes, one row at a time.
 """
 
@@ -48,13 +49,9 @@ from lamina.backends.cpu.target import Target
 __all__ = ["ContractPlan", "ContractSpec", "Epilogue", "Place", "emit_contract", "plan_contract"]
 
 
-def plan_contract(spec: ContractSpec, target: Target, epilogue_instructions: int = 4) -> ContractPlan:
-    """Decide how to compute `spec` on `target`.
-
-    epilogue_instructions: roughly how many instructions follow on each vector of sums; a long epilogue is
-    emitted once per tile shape and looped over the tile's rows, which keeps the code small.
-    """
-    return plan_narrow(spec, target) or plan_tiles(spec, target, epilogue_instructions)
+def plan_contract(spec: ContractSpec, target: Target) -> ContractPlan:
+    """Decide how to compute `spec` on `target`."""
+    return plan_narrow(spec, target) or plan_tiles(spec, target)
 
 
 def emit_contract(

@@ -12,6 +12,7 @@ from lamina.backends.cpu.contract_walk import divide, runs_in_block, start_of
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
+    Module,
     Register,
     constant,
     index,
@@ -23,6 +24,7 @@ from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 
 Epilogue = Callable[[Builder, Register, Place], None]
+LONG = 700  # lines of LLVM text: about 10 ms of compile time
 
 
 def valid_mask(lanes: int, valid: int) -> Register | None:
@@ -64,6 +66,7 @@ class TileKernel:
         self.total = ELEMENT[plan.sum_dtype]  # in registers and scratch
         self.a, self.b = builder.arguments[:2]
         self.scratch, self.begin, self.end = builder.arguments[-3:]
+        self.rolled = self._is_long()
 
     def emit(self) -> None:
         """The loop over tasks."""
@@ -201,34 +204,56 @@ class TileKernel:
         corner: tuple[Register, Register, Register],
     ) -> None:
         """Hand every sum to the epilogue. corner: batch element, row, column."""
-        builder, plan = self.builder, self.plan
-        batch, row, column = corner
-        if not plan.rolled or len(sums) == 1:
-            tile = Tile(batch, row, column, builder.label)
-            for row_offset, line in enumerate(sums):
-                self._finish_row(panel, line, tile, row_offset)
+        builder = self.builder
+        if not self.rolled:
+            tile = Tile(*corner, builder.label)
+            for row, line in enumerate(sums):
+                for value, piece in zip(line, panel.pieces):
+                    self.epilogue(builder, value, self._place(tile, piece, row, piece.offset))
             return
-        rest = builder.pointer(self.scratch, plan.packed_elements, self.total)
-        slots = [self._packed_offset(panel.pieces, number) for number in range(len(panel.pieces))]
-        for row_offset, line in enumerate(sums):
-            for slot, piece, value in zip(slots, panel.pieces, line):
-                address = builder.pointer(rest, row_offset * plan.panel_stride + slot, self.total)
-                builder.store(value, address, align=self._alignment(piece))
+        rest = builder.pointer(self.scratch, self.plan.packed_elements, self.total)
+        for row, line in enumerate(sums):
+            for number, (piece, value) in enumerate(zip(panel.pieces, line)):
+                slot = row * self.plan.panel_stride + self._packed_offset(panel.pieces, number)
+                builder.store(value, builder.pointer(rest, slot, self.total), align=self._alignment(piece))
         with builder.loop(0, len(sums), 1, [rest]) as loop:
-            line = []
-            for slot, piece in zip(slots, panel.pieces):
-                address = builder.pointer(loop.carried[0], slot, self.total)
-                line.append(
-                    builder.load(vector(self.total, piece.lanes), address, align=self._alignment(piece))
-                )
-            tile = Tile(batch, builder.add(row, loop.index), column, builder.label)
-            self._finish_row(panel, line, tile, 0)
-            loop.next = [builder.pointer(loop.carried[0], plan.panel_stride, self.total)]
+            self._finish_row(
+                panel, loop.carried[0], (corner[0], builder.add(corner[1], loop.index), corner[2])
+            )
+            loop.next = [builder.pointer(loop.carried[0], self.plan.panel_stride, self.total)]
 
-    def _finish_row(self, panel: Panels, line: list[Register], tile: Tile, row_offset: int) -> None:
-        for value, piece in zip(line, panel.pieces):
-            place = Place(self.builder, tile, row_offset, piece.offset, piece.lanes, piece.valid)
-            self.epilogue(self.builder, value, place)
+    def _finish_row(self, panel: Panels, here: Register, corner: tuple[Register, Register, Register]) -> None:
+        """Hand one row of sums, which rests in scratch, to the epilogue: whole vectors in a loop."""
+        builder, lanes = self.builder, self.plan.lanes
+        batch, row, column = corner
+        whole = [piece for piece in panel.pieces if piece.valid == lanes]
+        if whole:
+            with builder.loop(0, len(whole)) as loop:
+                offset = builder.multiply(loop.index, lanes)
+                tile = Tile(batch, row, builder.add(column, offset), builder.label)
+                address = builder.pointer(here, offset, self.total)
+                value = builder.load(vector(self.total, lanes), address, align=self._alignment(whole[0]))
+                self.epilogue(builder, value, self._place(tile, whole[0], 0, 0))
+        for number in range(len(whole), len(panel.pieces)):
+            piece = panel.pieces[number]
+            address = builder.pointer(here, self._packed_offset(panel.pieces, number), self.total)
+            value = builder.load(vector(self.total, piece.lanes), address, align=self._alignment(piece))
+            tile = Tile(batch, row, column, builder.label)
+            self.epilogue(builder, value, self._place(tile, piece, 0, piece.offset))
+
+    def _place(self, tile: Tile, piece: Piece, row: int, column: int) -> Place:
+        return Place(self.builder, tile, row, column, piece.lanes, piece.valid)
+
+    def _is_long(self) -> bool:
+        """Whether the epilogue, written out for every place of every tile, would be too much code."""
+        plan = self.plan
+        places = sum(run.rows for run in plan.tiles) * sum(len(run.pieces) for run in plan.panels)
+        draft = Builder(Module(), "draft", self.builder.parameters)
+        corner = Tile(index(0), index(0), index(0), draft.label)
+        sums = Register("%sums", vector(self.total, plan.lanes))
+        self.epilogue(draft, sums, Place(draft, corner, 0, 0, plan.lanes, plan.lanes))
+        # A tile that is quickly summed feels the way through scratch.
+        return len(draft.lines) * places > (LONG if plan.spec.k >= 128 else 2 * LONG)
 
     # -- packing -------------------------------------------------------------------------------
 

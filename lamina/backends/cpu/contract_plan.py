@@ -25,7 +25,6 @@ TASK_FLOPS = 1 << 21  # about 10 microseconds: smaller tasks are not worth handi
 TASK_BYTES = 1 << 17  # the same for products that mostly read
 PAGE = 4096
 MOST_TASKS = 128
-ROLLED_ABOVE = 12  # instructions of an epilogue from which it is worth a loop over the rows of a tile
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,7 @@ class TilePlan(ContractPlan):
     """A product in tiles, with vectors along the rows of C.
 
     tiles: the tiles' rows. panels: the panels' columns. source: how B reaches the vector registers. A task is
-    `row_block` tiles by `column_block` panels of one batch element. rolled: whether the epilogue is emitted
-    once, in a loop over a tile's rows, instead of once per row.
+    `row_block` tiles by `column_block` panels of one batch element.
     """
 
     tiles: tuple[Tiles, ...]
@@ -142,7 +140,6 @@ class TilePlan(ContractPlan):
     source: str
     row_block: int
     column_block: int
-    rolled: bool
 
     @cached_property
     def tile_count(self) -> int:
@@ -181,10 +178,10 @@ class TilePlan(ContractPlan):
 
     @property
     def scratch_bytes(self) -> int:
-        """Packed panels, and a tile when the epilogue is rolled."""
+        """Packed panels, and a tile of sums for a long epilogue."""
         if not self.tasks:
             return 0
-        tile = self.tiles[0].rows * self.panel_stride if self.rolled else 0
+        tile = self.tiles[0].rows * self.panel_stride
         return round_up((self.packed_elements + tile) * dtypes.itemsize(self.sum_dtype), 64)
 
     @property
@@ -322,10 +319,10 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
 # --- the plan --------------------------------------------------------------------------------------
 
 
-def plan_tiles(spec: ContractSpec, target: Target, epilogue_instructions: int = 4) -> TilePlan:
+def plan_tiles(spec: ContractSpec, target: Target) -> TilePlan:
     """The plan with the tiles that should take the least time."""
     rows, vectors = _best_shape(spec, target)
-    return shaped_plan(spec, target, rows, vectors, epilogue_instructions)
+    return shaped_plan(spec, target, rows, vectors)
 
 
 def shaped_plan(
@@ -333,7 +330,6 @@ def shaped_plan(
     target: Target,
     rows: int,
     vectors: int,
-    epilogue_instructions: int = 4,
     source: str = "",
 ) -> TilePlan:
     """The plan with tiles of at most `rows` by `vectors`; `plan_tiles` picks the two."""
@@ -345,8 +341,7 @@ def shaped_plan(
     width = max((len(run.pieces) for run in panels), default=0) * target.vector_bytes
     packed_panel = 0 if source == DIRECT else spec.k * width
     row_block, column_block = _blocks(spec, target, packed_panel, tile_count, panel_count)
-    rolled = epilogue_instructions > ROLLED_ABOVE
-    return TilePlan(spec, target, tiles, panels, source, row_block, column_block, rolled)
+    return TilePlan(spec, target, tiles, panels, source, row_block, column_block)
 
 
 @lru_cache(maxsize=512)
