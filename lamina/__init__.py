@@ -12,11 +12,11 @@ from typing import Any
 
 from lamina.core.version import __version__ as __version__
 
-
 _MODULES = frozenset(
-    "activations backends callbacks config constraints core datasets grad initializers interp ir layers losses "
-    "metrics models ops optimizers passes random regularizers report saving training tree utils variables".split()
-)
+    ["activations", "backends", "callbacks", "config", "constraints", "core", "datasets", "explain", "grad",
+     "initializers", "interp", "ir", "layers", "losses", "metrics", "models", "ops", "optimizers", "passes",
+     "random", "regularizers", "report", "saving", "training", "tree", "utils", "variables"]
+)  # fmt: skip
 
 # Public name -> the module that has it.
 _NAMES = {

@@ -1,0 +1,46 @@
+"""Helpers with the names of `keras.utils`."""
+
+from lamina.config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from lamina.core.dtypes import standardize as standardize_dtype
+from lamina.core.serialization import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_serializable,
+)
+from lamina.core.serialization import custom_object_scope as CustomObjectScope  # noqa: N812 - Keras' name
+from lamina.core.serialization import deserialize_object as deserialize_keras_object
+from lamina.core.serialization import register_serializable as register_keras_serializable
+from lamina.core.serialization import serialize_object as serialize_keras_object
+from lamina.random import set_random_seed
+from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from lamina.utils.numerical import normalize, to_categorical
+from lamina.utils.session import clear_session, is_keras_tensor
+
+__all__ = [
+    "CustomObjectScope",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "register_keras_serializable",
+    "register_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "standardize_dtype",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]
