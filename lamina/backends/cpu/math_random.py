@@ -9,19 +9,18 @@ _LOW = 0xFFFFFFFF
 
 
 def philox(counter: Vector, second: Vector, key: Vector) -> Vector:
-    """Output word 0 of counter (`counter`, `second`) under `key`, all 32 bits per lane.
+    """Output word 0 of counter (`counter`, `second`) under `key`, 32 bits per lane.
 
-    A product of 32 bits by 32 is one instruction on lanes of 64. Even and odd lanes go their own way through
-    all rounds, and what is in the upper halves never matters until they meet again.
+    `second` and `key` are the same in every lane. A product of 32 bits by 32 is one instruction on lanes of
+    64, so even and odd lanes go their own way through all rounds, and what is in the upper halves never
+    matters until they meet again.
     """
     keys = [key + (number * WEYL & _LOW) for number in range(ROUNDS)]
     if counter.lanes == 1:
         first, other = counter.convert("zext", "i64"), second.convert("zext", "i64")
         return _rounds(first, other, [key.convert("zext", "i64") for key in keys]).convert("trunc", "i32")
-    pairs = [_pairs(key) for key in keys]
-    even = _rounds(_pairs(counter), _pairs(second), pairs)
-    first, other, *pairs = (pair.unsigned_shift(32) for pair in (_pairs(counter), _pairs(second), *pairs))
-    odd = _rounds(first, other, pairs)
+    first, other, pairs = _pairs(counter), _pairs(second), [_pairs(key) for key in keys]
+    even, odd = (_rounds(start, other, pairs) for start in (first, first.unsigned_shift(32)))
     both = (even & _LOW) | (odd << 32)
     return both.of(both.builder.bitcast(both.register, counter.register.type))
 

@@ -301,8 +301,20 @@ def fma(x: Vector, y: Operand, z: Operand) -> Vector:
 
 
 def polynomial(x: Vector, coefficients: Sequence[float]) -> Vector:
-    """sum(coefficients[j] * x**j), by Horner's rule: one fma per power."""
-    total: Operand = coefficients[-1]
+    """sum(coefficients[j] * x**j), by Horner's rule: one fma per power.
+
+    The tail of a long one is computed in two parts at a time; the first terms decide how it is rounded.
+    """
+    if len(coefficients) < 14:
+        return _horner(x, coefficients)
+    square = x * x
+    fourth = square * square
+    tail = fma(fourth * fourth, _horner(x, coefficients[10:]), _horner(x, coefficients[2:10]))
+    return _horner(x, [*coefficients[:2], tail])
+
+
+def _horner(x: Vector, coefficients: Sequence[Operand]) -> Vector:
+    total = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         total = fma(x, total, coefficient)
     return x.like(total)
