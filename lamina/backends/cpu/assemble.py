@@ -331,6 +331,8 @@ class Assembler:
         if call.kernel.offsets is not None or call.kernel.scratch:
             arguments.append(self.scratch)
         listed = [f"ptr {argument.text}" for argument in arguments]
+        if call.kernel.count is not None:
+            listed.append(f"i64 {call.kernel.count}")
         target = f"@{call.kernel.name}"
         if call.serial or tasks == 1:
             owner = b.op("urem", index(position), self.threads)

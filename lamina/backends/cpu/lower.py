@@ -14,7 +14,7 @@ from math import prod
 from lamina.backends.cpu import cost, points
 from lamina.backends.cpu.emit import Builder, Module, Register, constant, index
 from lamina.backends.cpu.fuse import FULL, KEPT
-from lamina.backends.cpu.nest import Nest, Place, Statement
+from lamina.backends.cpu.nest import Load, Nest, Number, Place, Statement
 from lamina.backends.cpu.points import Point
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
@@ -35,12 +35,14 @@ class Kernel:
 
     offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a
     kernel takes
-    (left, right, unused, other buffers, flag, scratch, begin, end).
+    (left, right, unused, other buffers, flag, scratch, begin, end). count: the elements of a flat kernel
+    that serves every size; it takes (buffers, flag, count, begin, end).
     """
 
     name: str
     buffers: tuple[Value, ...]
     tasks: int
+    count: int | None = None
     offsets: tuple[int, int] | None = None
     dtype: str = ""
     scratch: bool = False
@@ -120,6 +122,8 @@ def _stage_free(nest: Nest) -> bool:
 
 def lower(module: Module, name: str, nest: Nest, target: Target) -> Kernel:
     """Emit the kernel of a nest."""
+    if _serves_every_size(nest):
+        return _lower_flat(module, name, nest, target)
     layout = choose_layout(nest, target)
     roots = tuple(nest.roots())
     parameters = [("ptr", f"b{position}") for position in range(len(roots))]
@@ -129,19 +133,62 @@ def lower(module: Module, name: str, nest: Nest, target: Target) -> Kernel:
     return Kernel(name, roots, task_count(nest, layout))
 
 
+def _serves_every_size(nest: Nest) -> bool:
+    """Whether the nest is one contiguous axis of plain loads, for which no code depends on the extent."""
+    return (
+        len(nest.axes) == 1
+        and not nest.axes[0].inner
+        and all(isinstance(leaf, (Load, Number)) for leaf in nest.leaves())
+        and all(place.strides[0] in (0, 1) for place in nest.places())
+    )
+
+
+def _lower_flat(module: Module, name: str, nest: Nest, target: Target) -> Kernel:
+    """A kernel that takes its number of elements as an argument, so that all tensors can share it."""
+    lanes = native_lanes(nest, target)
+    roots = tuple(nest.roots())
+    parameters = [("ptr", f"b{position}") for position in range(len(roots))]
+    numbers = [("i64", "count"), ("i64", "begin"), ("i64", "end")]
+    b = Builder(module, name, [*parameters, ("ptr", "flag"), *numbers])
+    flag, count, begin, end = b.arguments[-4:]
+    layout = Layout(0, lanes, (), (), False)
+    lowering = _Lowering(b, nest, layout, dict(zip(roots, b.arguments)), target, (flag, begin, end))
+    block = index(-(-GRAIN // lanes) * lanes)
+    first = b.multiply(begin, block)
+    last = lowering.minimum(b.multiply(end, block), count)
+    if target.has_masks:
+        with b.loop(first, last, lanes) as loop:
+            lowering.flat_body(loop.index, lanes, b.tail_mask(b.subtract(last, loop.index), lanes))
+    else:
+        whole = b.subtract(last, b.op("and", b.subtract(last, first), index(lanes - 1)))
+        with b.loop(first, whole, lanes) as loop:
+            lowering.flat_body(loop.index, lanes, None)
+        with b.loop(whole, last, 1) as loop:
+            lowering.flat_body(loop.index, 1, None)
+    b.finish()
+    extent = nest.axes[0].extent
+    return Kernel(name, roots, -(-extent // (-(-GRAIN // lanes) * lanes)), extent)
+
+
 Offsets = dict[Place, Register]
 
 
 class _Lowering:
     def __init__(
-        self, builder: Builder, nest: Nest, layout: Layout, pointers: dict[Value, Register], target: Target
+        self,
+        builder: Builder,
+        nest: Nest,
+        layout: Layout,
+        pointers: dict[Value, Register],
+        target: Target,
+        ends: tuple[Register, Register, Register] | None = None,
     ) -> None:
         self.b = builder
         self.nest = nest
         self.layout = layout
         self.pointers = pointers
         self.target = target
-        self.flag, self.begin, self.end = builder.arguments[-3:]
+        self.flag, self.begin, self.end = ends or builder.arguments[-3:]
         self.places = tuple(dict.fromkeys(nest.places()))
         self.stores: dict[Value, list[tuple[Value, Place, bool]]] = {}
         for store in nest.stores:
@@ -179,9 +226,9 @@ class _Lowering:
         block = layout.block if _stage_free(self.nest) else 1
         vectors = full + bool(rest)
         first = self.b.multiply(self.begin, block)
-        last = self._minimum(self.b.multiply(self.end, block), index(vectors)) if block > 1 else self.end
+        last = self.minimum(self.b.multiply(self.end, block), index(vectors)) if block > 1 else self.end
         if full:
-            stop = self._minimum(last, index(full)) if rest else last
+            stop = self.minimum(last, index(full)) if rest else last
             with self.b.loop(first, stop) as loop:
                 at = self.b.multiply(loop.index, lanes)
                 self._body(
@@ -225,7 +272,25 @@ class _Lowering:
             lanes //= 2
         return lanes, rest
 
-    def _minimum(self, x: Register, y: Register) -> Register:
+    def flat_body(self, at: Register, lanes: int, mask: Register | None) -> None:
+        """One vector of a flat kernel, or one element."""
+        start: Offsets = {place: index(place.offset) for place in self.places}
+        point = Point(
+            self.b,
+            self.advance(start, 0, at),
+            {0: at},
+            lanes,
+            lanes,
+            0 if lanes > 1 else None,
+            self,
+            mask=mask,
+        )
+        for statement in self.nest.statements:
+            if statement.value in self.stores:
+                point.compute(statement)
+                self.store(point, statement.value)
+
+    def minimum(self, x: Register, y: Register) -> Register:
         return self.b.select(self.b.compare("icmp slt", x, y), x, y)
 
     def advance(self, offsets: Offsets, axis: int, by: Register) -> Offsets:
@@ -402,7 +467,7 @@ class _Lowering:
                 loop.next = body(loop.index, loop.carried)
             return loop.results
         with self.b.loop(start, stop, stride * CHUNK, totals) as outer:
-            last = self._minimum(self.b.add(outer.index, stride * CHUNK), index(stop))
+            last = self.minimum(self.b.add(outer.index, stride * CHUNK), index(stop))
             fresh = list(outer.carried)
             for position in sums:
                 fresh[position] = constant(0, fresh[position].element, fresh[position].lanes)

@@ -48,7 +48,7 @@ class Point:
     """Values at `lanes` neighbouring points along the vector axis; only the first `active` of them exist.
 
     offsets: the place of the first lane in every operand. kept: the point of the kept axes this one belongs
-    to.
+    to. mask: which lanes exist, where that is known at run time only.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Point:
         vector_axis: int | None,
         surroundings: Surroundings,
         kept: Point | None = None,
+        mask: Register | None = None,
     ) -> None:
         self.b = builder
         self.offsets = offsets
@@ -70,13 +71,14 @@ class Point:
         self.vector_axis = vector_axis
         self.surroundings = surroundings
         self.kept = kept
+        self._mask = mask
         self.known: dict[Value, Register] = {}
 
     @property
     def mask(self) -> Register | None:
         """The lanes that exist, or None when all do."""
         if self.active >= self.lanes:
-            return None
+            return self._mask
         return lane_constants([lane < self.active for lane in range(self.lanes)], "i1")
 
     def compute(self, statement: Statement) -> Register:

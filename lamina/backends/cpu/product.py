@@ -172,7 +172,7 @@ def lower_product(
 
     contract.emit_contract(module, plan, name, [*parameters, ("ptr", "flag")], epilogue)
     buffers = (left.root, right.root, *roots)
-    kernel = Kernel(name, buffers, plan.tasks, (left.offset, right.offset), spec.dtype)
+    kernel = Kernel(name, buffers, plan.tasks, offsets=(left.offset, right.offset), dtype=spec.dtype)
     return kernel, plan
 
 
