@@ -102,6 +102,7 @@ class Fusion:
         self.guards = {seen_through_moves(guard) for guard in guards}
         self.late: set[Value] = set()  # what depends on a guard: it belongs to the commit, not to the step
         self.resolve = Resolver()
+        self._views: dict[Value, list[tuple[Value, View]]] = {}
         self.groups: list[Group] = []
         self.home: dict[Value, Group] = {}
 
@@ -109,11 +110,14 @@ class Fusion:
 
     def operand_views(self, value: Value) -> list[tuple[Value, View]]:
         """The operands of a value with what they are views of; scalar constants are left out."""
-        return [
-            (operand, self.resolve(operand))
-            for operand in value.node.inputs
-            if scalar_constant(operand) is None
-        ]
+        found = self._views.get(value)
+        if found is None:
+            found = self._views[value] = [
+                (operand, self.resolve(operand))
+                for operand in value.node.inputs
+                if scalar_constant(operand) is None
+            ]
+        return found
 
     def is_local(self, group: Group, user: Value, operand: Value) -> bool:
         """Whether `user`, in this group, takes the operand from a register of the same group."""
@@ -414,18 +418,20 @@ def _repeat_cheap_work(fusion: Fusion) -> None:
     """
     stored = fusion.stored()
     results = {fusion.resolve(result).root for result in fusion.results}
+    reads = {group: fusion.reads(group) for group in fusion.groups}
     for value in [value for value in stored if value.primitive in CHEAP and value not in results]:
         views = fusion.operand_views(value)
         in_memory = all(
             view.root.primitive in SOURCES or (view.root in stored and view.root is not value)
             for _, view in views
         )
-        homes = [group for group in fusion.groups if value in fusion.reads(group)]
+        homes = [group for group in fusion.groups if value in reads[group]]
         if not in_memory or not all(_can_repeat(fusion, group, value) for group in homes):
             continue
         for group in homes:
             group.values[value] = FULL
             group.values = dict(sorted(group.values.items(), key=lambda item: item[0].node.serial))
+            reads[group] = fusion.reads(group)
         owner = fusion.home[value]
         if owner not in homes and not any(
             view.root is value and fusion.is_local(owner, user, operand)
@@ -434,6 +440,7 @@ def _repeat_cheap_work(fusion: Fusion) -> None:
         ):
             del owner.values[value]
             fusion.home[value] = homes[0]
+            reads[owner] = fusion.reads(owner)
             if not owner.values:
                 fusion.groups.remove(owner)
         stored.pop(value)
@@ -465,12 +472,14 @@ def _merge_siblings(fusion: Fusion) -> None:
         if group.kind == NEST:
             by_domain.setdefault((group.domain, group.inner), []).append(group)
     for (domain, _), members in by_domain.items():
+        large = {group: {root for root in fusion.reads(group) if root.size > 1} for group in members}
+        gone: set[Group] = set()
         for first, second in itertools.combinations(members, 2):
-            if first not in fusion.groups or second not in fusion.groups:
+            if first in gone or second in gone:
                 continue
-            shared = {root for root in fusion.reads(first) if root.size > 1} & set(fusion.reads(second))
-            if shared or size(domain) == 1:
-                fusion.merge(first, second)
+            if (size(domain) == 1 or large[first] & large[second]) and fusion.merge(first, second):
+                gone.add(second)
+                large[first] |= large[second]
 
 
 def tile_sections(dot: Node) -> list[tuple[int, int]]:
