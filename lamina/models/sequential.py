@@ -47,6 +47,7 @@ class Sequential(Model):
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Put a layer (or an Input) on top. With rebuild=False the weights are made later."""
+        self._forget_programs()
         layer = self._as_layer(layer)
         stack = self._layers
         if not stack and (shape := getattr(layer, "_input_shape_arg", None)) is not None:
@@ -71,6 +72,7 @@ class Sequential(Model):
         """Take the last layer away, and return it."""
         if not self.layers:
             raise ArgumentError(f"Model '{self.name}' has no layer to take away.")
+        self._forget_programs()
         layer: Layer = self._layers.pop()
         self._set_graph(self._stages[: len(self._layers)])
         self.built = False

@@ -31,7 +31,8 @@ class Program:
         self.executable = compile_program(traced.program, backend)
         self.traced = traced
         self.structure = traced.structure
-        self.states = [state.array for state in traced.states]
+        # One tuple for all runs: the executable recognises it and binds its addresses once.
+        self.states = tuple(state.array for state in traced.states)
         self.writes = bool(traced.program.updates)
 
     def run_steps(self, arrays: Arrays, index: Index) -> StepsResult:

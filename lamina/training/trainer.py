@@ -322,12 +322,16 @@ class Trainer(Compiling):
         """The weights of the layers, and the slots of the optimizer, exist from here on."""
         with deferred_interrupts():
             unbuilt = any(not layer.built for layer in self._flatten_layers())  # type: ignore[attr-defined]
-            if unbuilt and data is not None:
+            if unbuilt and data is not None and self._has_forward_pass():
                 stand_in = _first_row if self.run_eagerly else _symbolic
                 self(tree.map_structure(stand_in, data.data[0]))  # type: ignore[operator]
             if self.compiled and not self.optimizer.built:
                 with trainable_as_compiled(self):
                     self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def _has_forward_pass(self) -> bool:
+        """Whether the model has a `call`; one with a train_step of its own may have none."""
+        return type(self).call.__module__ not in ("lamina.models.model", "lamina.layers.layer")  # type: ignore[attr-defined]
 
 
 def is_source(x: Any) -> bool:
