@@ -288,11 +288,14 @@ def _shapes(target: Target) -> tuple[tuple[int, int], ...]:
 def _cycles(rows: int, vectors: int, target: Target, far: float) -> float:
     """Estimated cycles of one step of k for a tile.
 
-    Two multiply-adds and two loads start each cycle, a sum can be added to every fourth cycle, and `far`
-    cache lines come from the second cache at one in two cycles, not quite hidden.
+    Two multiply-adds and two loads start each cycle (four and three of Arm's short ones); a sum can be added
+    to every fourth cycle, and tiles with so few sums that this binds never catch up with a delay. `far` cache
+    lines come from the second cache, one in two cycles, not quite hidden.
     """
-    arithmetic = rows * vectors / 2 * (1 if target.fma else 2)
-    return max(arithmetic, (rows + vectors) / 2, 4.0, 2.0 * far) + 0.1 * far
+    multiply_adds, loads = (4, 3) if target.is_arm64 else (2, 2)
+    arithmetic = rows * vectors / multiply_adds * (1 if target.fma else 2)
+    late = 1.2 if far and arithmetic < 4.5 else 0.0
+    return max(arithmetic, (rows + vectors) / loads, 4.4, 2.0 * far) + 0.1 * far + late
 
 
 def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
@@ -308,7 +311,8 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
     for height, tile_count in tiles:
         for width, panel_count in panels:
             reused = spec.n * size if once else width * target.vector_bytes
-            far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else width * target.vector_bytes / 64
+            lines = max(1.0, width * target.vector_bytes / 64)
+            far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else lines
             step = _cycles(height, width, target, far) + (4.0 if far and once else 0.0)
             cycles += tile_count * panel_count * (spec.k * step + 1.5 * height * width + 25)
     # Each combination of sizes is machine code of its own, and takes milliseconds to make.
