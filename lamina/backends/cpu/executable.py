@@ -23,6 +23,7 @@ Index = np.ndarray[Any, np.dtype[np.int64]]
 # many.
 WORTH_WAKING = 150_000.0
 WORTH_SHARING = 25_000.0
+STEPS_THAT_COUNT = 4
 
 
 def aligned(size: int) -> Array:
@@ -208,7 +209,8 @@ class CpuExecutable:
                 threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
             finally:
                 threads.pool.lock.release()
-        if shared and (free or workers == 1):
+        # Short calls measure how fast threads wake, not how fast they work.
+        if shared and (free or workers == 1) and context[Slot.DONE] >= STEPS_THAT_COUNT:
             self._pace.note(workers, (time.perf_counter_ns() - start) / max(1, int(context[Slot.DONE])))
 
 

@@ -15,6 +15,7 @@ class Pace:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._nanoseconds: dict[int, float] = {}
+        self._warm: set[int] = set()
         self._since_look = 0
 
     def choose(self) -> int:
@@ -32,6 +33,9 @@ class Pace:
         return best
 
     def note(self, count: int, nanoseconds: float) -> None:
-        """What a step took with that many threads."""
+        """What a step took with that many threads; the first run, with cold caches, does not count."""
+        if count not in self._warm:
+            self._warm.add(count)
+            return
         before = self._nanoseconds.get(count, nanoseconds)
         self._nanoseconds[count] = 0.25 * before + 0.75 * nanoseconds
