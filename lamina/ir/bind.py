@@ -25,20 +25,18 @@ def set_evaluator(evaluate: Evaluate) -> None:
 
 
 def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
-    """Apply `primitive`. Tensors in: a Tensor out. Values in: a Value out. Only arrays in: arrays out, at
-    once.
+    """Apply `primitive`. Tensors in: a Tensor out. Values in: a Value out. Only arrays in: arrays out.
 
     Without operands (iota), a trace that is under way makes it a Tensor. Passes and gradient rules, which
-    work
-    on Values, make such leaves with `constant_value`, `full` and `iota_value`.
+    work on Values, make such leaves with `constant_value`, `full` and `iota_value`.
     A primitive with one output gives it bare; one with several gives a tuple.
     """
-    created_in_trace = not inputs and current() is not None
-    if created_in_trace or any(isinstance(operand, Tensor) for operand in inputs):
-        values = [as_value(operand) for operand in inputs]
-        results: tuple[Any, ...] = tuple(Tensor(value) for value in apply(primitive, values, attributes))
-    elif any(isinstance(operand, Value) for operand in inputs):
-        results = apply(primitive, [as_value(operand) for operand in inputs], attributes)
+    kinds = [type(operand) for operand in inputs]
+    results: tuple[Any, ...]
+    if Tensor in kinds or (not inputs and current() is not None):
+        results = tuple(map(Tensor, apply(primitive, list(map(as_value, inputs)), attributes)))
+    elif Value in kinds:
+        results = apply(primitive, list(map(as_value, inputs)), attributes)
     else:
         if _evaluate is None:
             raise RuntimeError("No eager interpreter is installed: import lamina.interp.")
@@ -48,15 +46,15 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
 
 def apply(primitive: Primitive, values: list[Value], attributes: Mapping[str, Any]) -> tuple[Value, ...]:
     """Record one node: check the operands, infer the types, intern."""
-    types = primitive.infer(tuple(value.type for value in values), attributes)
+    types = primitive.infer(tuple([value.node.types[value.index] for value in values]), attributes)
     return graph.make(primitive, values, attributes, types).outputs
 
 
 def as_value(operand: Any) -> Value:
     """A Value: itself, a Tensor's, or an array as a constant."""
-    if isinstance(operand, Value):
+    if type(operand) is Value:
         return operand
-    if isinstance(operand, Tensor):
+    if type(operand) is Tensor:
         return operand.value
     return constant_value(as_array(operand))
 

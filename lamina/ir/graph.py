@@ -130,11 +130,8 @@ def make(
 
     The caller (`bind`) has checked the inputs and attributes and inferred the types.
     """
-    key = (
-        primitive.name,
-        tuple((id(value.node), value.index) for value in inputs),
-        tuple(sorted(attributes.items())),
-    )
+    items = tuple(attributes.items()) if len(attributes) < 2 else tuple(sorted(attributes.items()))
+    key = (primitive.name, tuple([id(value) for value in inputs]), items)
     with _lock:
         found = _interned.get(key)
         if found is not None:
@@ -146,7 +143,7 @@ def make(
         node.types = types
         node.serial = next(_serials)
         # The outputs refer back to the node; the cycle is left to the garbage collector.
-        node.outputs = tuple(Value(node, index) for index in range(len(types)))
+        node.outputs = tuple([Value(node, index) for index in range(len(types))])
         _interned[key] = node
         return node
 
