@@ -24,7 +24,7 @@ Arrays = list[np.ndarray[Any, Any]]
 
 DEFAULT_BATCH_SIZE = 32
 # Below this many rows a permutation costs less than handing it to another thread.
-_ROWS_WORTH_A_THREAD = 5_000
+_ROWS_WORTH_A_THREAD = 20_000
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:

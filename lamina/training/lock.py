@@ -1,4 +1,4 @@
-"""A lock for a model's state: many readers or one writer, each in turn."""
+"""Locks of a model: for its state, many readers or one writer; for making programs, one thread at a time."""
 
 from __future__ import annotations
 
@@ -8,67 +8,87 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_locks: weakref.WeakSet[StateLock] = weakref.WeakSet()
+_locks: weakref.WeakSet[_ForkSafe] = weakref.WeakSet()
 
 
-class StateLock:
-    """Readers (`predict`) share, a writer (some training steps) is alone, and neither starves.
-
-    When a writer is done, every reader that waited meanwhile goes next; when those are done, the next writer.
-    The thread that writes may also read. A forked child starts with every lock free.
-    """
+class _ForkSafe:
+    """A lock that is free in a forked child, and in copies of what holds it."""
 
     def __init__(self) -> None:
         self._make()
         _locks.add(self)
 
     def _make(self) -> None:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[type[_ForkSafe], tuple[()]]:
+        return type(self), ()
+
+
+class MakingLock(_ForkSafe):
+    """A reentrant lock, used as a context manager."""
+
+    def _make(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class StateLock(_ForkSafe):
+    """Readers (`predict`) share, a writer (some training steps) is alone, and neither starves.
+
+    When a writer is done, every reader that waited meanwhile goes next; when those are done, the next writer.
+    The thread that writes may also read. A thread reads once at a time, so one that Ctrl-C took out of
+    reading before it could say so is forgotten when it comes back.
+    """
+
+    def _make(self) -> None:
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self._readers = 0
-        self._waiting_readers = 0
+        self._readers: set[int] = set()
+        self._waiting_readers: set[int] = set()
         self._waiting_writers = 0
-        self._turn = 0
         self._writer: int | None = None
 
     def acquire_read(self) -> None:
+        me = threading.get_ident()
         with self._mutex:
             if self._writer is None and not self._waiting_writers:
-                self._readers += 1
-                return
-            self._wait_to_read()
+                self._readers.add(me)
+            elif self._writer != me:
+                self._wait_to_read(me)
 
-    def _wait_to_read(self) -> None:
-        if self._writer == threading.get_ident():
-            self._readers += 1
-            return
-        turn = self._turn
-        self._waiting_readers += 1
+    def _wait_to_read(self, me: int) -> None:
+        self._waiting_readers.add(me)
         try:
-            # The writer that ends this turn counts the waiting ones as readers before they wake up.
-            self._changed.wait_for(lambda: self._turn != turn)
+            # The writer that is done makes the waiting ones readers before they wake up.
+            self._changed.wait_for(lambda: me in self._readers)
         except BaseException:
-            if self._turn == turn:
-                self._waiting_readers -= 1
-            else:
-                self._leave()
+            self._waiting_readers.discard(me)
+            self._leave(me)
             raise
 
     def release_read(self) -> None:
         with self._mutex:
-            self._leave()
+            self._leave(threading.get_ident())
 
-    def _leave(self) -> None:
-        self._readers -= 1
+    def _leave(self, me: int) -> None:
+        self._readers.discard(me)
         if not self._readers and self._waiting_writers:
             self._changed.notify_all()
 
     def acquire_write(self) -> None:
+        me = threading.get_ident()
         with self._mutex:
+            self._readers.discard(me)
             self._waiting_writers += 1
             try:
-                self._changed.wait_for(lambda: self._writer is None and not self._readers)
-                self._writer = threading.get_ident()
+                self._changed.wait_for(lambda: self._writer in (None, me) and not self._readers)
+                self._writer = me
             except BaseException:
                 self._admit_readers()
                 raise
@@ -81,19 +101,10 @@ class StateLock:
             self._admit_readers()
 
     def _admit_readers(self) -> None:
-        self._readers += self._waiting_readers
-        self._waiting_readers = 0
-        self._turn += 1
+        if self._writer is None:
+            self._readers |= self._waiting_readers
+            self._waiting_readers.clear()
         self._changed.notify_all()
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """The state stays as it is inside."""
-        self.acquire_read()
-        try:
-            yield
-        finally:
-            self.release_read()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -103,10 +114,6 @@ class StateLock:
             yield
         finally:
             self.release_write()
-
-    def __reduce__(self) -> tuple[type[StateLock], tuple[()]]:
-        """A copied or unpickled model gets a lock of its own."""
-        return StateLock, ()
 
 
 def _free_all_locks() -> None:

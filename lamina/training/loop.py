@@ -70,7 +70,8 @@ class Loop:
         """One pass; returns the logs of the last step. DataError when there is no batch."""
         hooks, pace, every = self._hooks, self._pace, self._hooks.every
         self._adapter.begin_epoch()
-        program, outputs = None, []
+        program: Any = None
+        outputs: list[Any] = []
         steps = told = 0  # done in this epoch, and how many of them the hooks know of
         while not (steps and hooks.stopped()):
             work = self._adapter.take(pace.steps if every is None else told + every - steps)

@@ -11,6 +11,7 @@ from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.training import rows
 from lamina.training.data import Arrays, BatchType, DataSet
+from lamina.training.interrupts import deferred_interrupts
 from lamina.training.programs import Programs
 
 Array = np.ndarray[Any, Any]
@@ -23,9 +24,9 @@ _KEPT = 1024
 
 
 def padded_rows(count: int) -> int:
-    """The size, of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ..., that a batch of `count` rows is filled up to."""
+    """The size, of 1, 2, 4, 8, 16, 32, 48, 64, 96, ..., that a batch of `count` rows is filled up to."""
     power = 1 << max(count - 1, 0).bit_length()
-    return 3 * power // 4 if power >= 4 and count <= 3 * power // 4 else power
+    return 3 * power // 4 if power >= 64 and count <= 3 * power // 4 else power
 
 
 class Predictor:
@@ -86,20 +87,22 @@ class Predictor:
 
     def _locked(self, program: Any) -> Callable[[Arrays], list[Array]]:
         """Runs the program between two training steps, beside other readers if it changes no state."""
-        lock = self._programs.lock
-        acquire = lock.acquire_write if program.writes else lock.acquire_read
-        release = lock.release_write if program.writes else lock.release_read
-        run = program.run
+        lock, run = self._programs.lock, program.run
 
-        def locked(arrays: Arrays) -> list[Array]:
-            acquire()
+        def reading(arrays: Arrays) -> list[Array]:
+            lock.acquire_read()
             try:
                 outputs: list[Array] = run(arrays)
             finally:
-                release()
+                lock.release_read()
             return outputs
 
-        return locked
+        def writing(arrays: Arrays) -> list[Array]:
+            with deferred_interrupts(), lock.writing():
+                outputs: list[Array] = run(arrays)
+            return outputs
+
+        return writing if program.writes else reading
 
 
 def _padded(

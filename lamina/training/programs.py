@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from lamina.function import Traced, compile_program, guard, trace_program
 from lamina.ir.trace import current
 from lamina.training.data import Arrays, BatchType, Index, pack_x_y_sample_weight
 from lamina.training.interrupts import deferred_interrupts
-from lamina.training.lock import StateLock
+from lamina.training.lock import MakingLock, StateLock
 
 # Programs of one kind to keep; a model that meets more shapes than this forgets the oldest.
 _KEPT = 128
@@ -51,7 +50,7 @@ class Programs:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.lock = StateLock()
-        self._making = threading.RLock()
+        self._making = MakingLock()
         self._programs: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple[type[Programs], tuple[Any]]:
@@ -66,7 +65,7 @@ class Programs:
         key = (kind, batch_type.key, self.model._backend or config.backend, config.num_threads)
         program = self._programs.get(key)
         if program is None:
-            with self._making, deferred_interrupts():
+            with self._making:
                 program = self._programs.get(key) or self._make(kind, batch_type)
                 if len(self._programs) >= _KEPT:
                     self._programs.pop(next(iter(self._programs)), None)
@@ -89,7 +88,8 @@ class Programs:
     def trace(self, kind: str, batch_type: BatchType) -> Traced:
         """The step as a graph."""
         model = self.model
-        with trainable_as_compiled(model) if kind == "train" else nullcontext():
+        flags = trainable_as_compiled(model) if kind == "train" else nullcontext()
+        with self._making, deferred_interrupts(), flags:
             return trace_program(
                 step_function(model, kind, batch_type), batch_type.types, f"{model.name}_{kind}"
             )

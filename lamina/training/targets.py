@@ -139,7 +139,8 @@ DEMANDS: dict[Callable[..., Any], Check] = {
 
 def check_values(leaf: Leaf, loss: Any, output_shape: tuple[int, ...]) -> None:
     """DataError when `leaf` holds targets that `loss` cannot mean; a user's own loss may mean anything."""
-    check = DEMANDS.get(getattr(loss, "fn", None))
+    function: Any = getattr(loss, "fn", None)
+    check = DEMANDS.get(function)
     if check is not None and leaf.array.size:
         check(leaf, loss, output_shape)
 

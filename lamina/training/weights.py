@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def _check(class_weight: Any) -> None:
             raise ArgumentError(
                 f"class_weight has the key {key!r}, which is no class.", expected="class numbers 0, 1, 2, ..."
             )
-        if not isinstance(value, numbers.Real) or not np.isfinite(value) or value < 0:
+        if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
             raise ArgumentError(
                 f"class_weight gives class {key} the weight {value!r}.", expected="a finite number, 0 or more"
             )

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from lamina.training.callbacks.base import Callback
+from lamina.training.interrupts import deferred_interrupts
 
 
 class History(Callback):
@@ -25,9 +26,10 @@ class History(Callback):
         self.history = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
+        with deferred_interrupts():
+            self.epoch.append(epoch)
+            for name, value in (logs or {}).items():
+                self.history.setdefault(name, []).append(value)
         self.model.history = self
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
