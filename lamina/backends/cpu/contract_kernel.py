@@ -8,7 +8,7 @@ from lamina.backends.cpu import math
 from lamina.backends.cpu.contract_place import Place, Tile
 from lamina.backends.cpu.contract_plan import DEAL, DIRECT, TRANSPOSE, Panels, Piece, TilePlan, round_up
 from lamina.backends.cpu.contract_shuffle import dealt, joined, part, transposed_blocks
-from lamina.backends.cpu.contract_walk import divide, runs_in_block, start_of
+from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -71,20 +71,22 @@ class TileKernel:
     def emit(self) -> None:
         """The loop over tasks."""
         builder, plan = self.builder, self.plan
-        if plan.source == DIRECT:
-            with builder.loop(self.begin, self.end) as task:
-                batch, columns, rows = self._decode(task.index)
+        if plan.source == DIRECT or plan.tasks == 1:
+            with tasks(builder, self.begin, self.end, plan.tasks) as task:
+                batch, columns, rows = self._decode(task)
+                if plan.source != DIRECT:
+                    self._panels(batch, columns)
                 self._tiles(batch, columns, rows)
             return
         # Consecutive tasks often share their panels: pack only when batch or column block change.
-        with builder.loop(self.begin, self.end, 1, [index(-1)]) as task:
-            batch, columns, rows = self._decode(task.index)
+        with builder.loop(self.begin, self.end, 1, [index(-1)]) as loop:
+            batch, columns, rows = self._decode(loop.index)
             number = builder.add(builder.multiply(batch, plan.column_blocks), columns)
-            fresh = builder.compare("icmp ne", number, task.carried[0])
+            fresh = builder.compare("icmp ne", number, loop.carried[0])
             with builder.when(fresh):
                 self._panels(batch, columns)
             self._tiles(batch, columns, rows)
-            task.next = [number]
+            loop.next = [number]
 
     def _decode(self, task: Register) -> tuple[Register, Register, Register]:
         """(batch element, column block, row block) of a task."""
@@ -99,10 +101,10 @@ class TileKernel:
         for panels, left, right in runs_in_block(
             builder, plan.panels, column_block, plan.column_block, plan.column_blocks
         ):
-            with builder.loop(left, right) as loop:
-                column = start_of(builder, loop.index, panels)
+            with counted(builder, left, right) as number:
+                column = start_of(builder, number, panels)
                 here = builder.pointer(source, builder.multiply(column, strides[2]), self.element)
-                self._pack(panels, here, self._packed(loop.index, column_block))
+                self._pack(panels, here, self._packed(number, column_block))
 
     def _tiles(self, batch: Register, column_block: Register, row_block: Register) -> None:
         """All tiles of one task, those that share rows of A one after the other."""
@@ -112,18 +114,18 @@ class TileKernel:
         for tiles, top, bottom in runs_in_block(
             builder, plan.tiles, row_block, plan.row_block, plan.row_blocks
         ):
-            with builder.loop(top, bottom) as row_loop:
-                row = start_of(builder, row_loop.index, tiles)
+            with counted(builder, top, bottom) as tile:
+                row = start_of(builder, tile, tiles)
                 a = builder.pointer(a_batch, builder.multiply(row, spec.a_strides[1]), self.element)
                 for panels, left, right in runs_in_block(
                     builder, plan.panels, column_block, plan.column_block, plan.column_blocks
                 ):
-                    with builder.loop(left, right) as column_loop:
-                        column = start_of(builder, column_loop.index, panels)
+                    with counted(builder, left, right) as panel:
+                        column = start_of(builder, panel, panels)
                         if plan.source == DIRECT:
                             b, step = builder.pointer(b_batch, column, self.element), spec.b_strides[1]
                         else:
-                            b, step = self._packed(column_loop.index, column_block), plan.panel_stride
+                            b, step = self._packed(panel, column_block), plan.panel_stride
                         sums = self._accumulate(tiles.rows, panels, a, b, step)
                         self._finish(panels, sums, (batch, row, column))
 
@@ -228,8 +230,8 @@ class TileKernel:
         batch, row, column = corner
         whole = [piece for piece in panel.pieces if piece.valid == lanes]
         if whole:
-            with builder.loop(0, len(whole)) as loop:
-                offset = builder.multiply(loop.index, lanes)
+            with counted(builder, index(0), index(len(whole))) as which:
+                offset = builder.multiply(which, lanes)
                 tile = Tile(batch, row, builder.add(column, offset), builder.label)
                 address = builder.pointer(here, offset, self.total)
                 value = builder.load(vector(self.total, lanes), address, align=self._alignment(whole[0]))
@@ -262,8 +264,8 @@ class TileKernel:
         builder, pieces = self.builder, panel.pieces
         whole = [piece for piece in pieces if piece.valid == self.plan.lanes]
         if whole:
-            with builder.loop(0, len(whole)) as loop:
-                column = builder.multiply(loop.index, self.plan.lanes)
+            with counted(builder, index(0), index(len(whole))) as which:
+                column = builder.multiply(which, self.plan.lanes)
                 here = builder.pointer(b, builder.multiply(column, self.plan.spec.b_strides[2]), self.element)
                 self._pack_piece(whole[0], here, builder.pointer(packed, column, self.total))
         for number in range(len(whole), len(pieces)):

@@ -26,7 +26,7 @@ from lamina.backends.cpu.contract_plan import (
     sum_dtype,
 )
 from lamina.backends.cpu.contract_shuffle import dealt, folded, woven
-from lamina.backends.cpu.contract_walk import divide, runs_in_block, start_of
+from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
 from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, vector
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
@@ -128,13 +128,13 @@ class NarrowKernel:
     def emit(self) -> None:
         builder, plan, spec = self.builder, self.plan, self.spec
         begin, end = builder.arguments[-2:]
-        with builder.loop(begin, end) as task:
-            batch, block = divide(builder, task.index, plan.blocks)
+        with tasks(builder, begin, end, plan.tasks) as task:
+            batch, block = divide(builder, task, plan.blocks)
             a = builder.pointer(self.a, builder.multiply(batch, spec.a_strides[0]), self.element)
             b = builder.pointer(self.b, builder.multiply(batch, spec.b_strides[0]), self.element)
             for run, lower, upper in runs_in_block(builder, plan.panels, block, plan.block, plan.blocks):
-                with builder.loop(lower, upper) as loop:
-                    start = start_of(builder, loop.index, run)
+                with counted(builder, lower, upper) as number:
+                    start = start_of(builder, number, run)
                     if plan.along == INNER:
                         self._inner(run.pieces[0], start, a, b, batch)
                     else:

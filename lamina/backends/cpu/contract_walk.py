@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from lamina.backends.cpu.contract_plan import Panels, Tiles
@@ -16,6 +17,27 @@ def divide(builder: Builder, number: Register, count: int) -> tuple[Register, Re
     if count == 1:
         return number, index(0)
     return builder.op("udiv", number, index(count)), builder.op("urem", number, index(count))
+
+
+@contextmanager
+def counted(builder: Builder, lower: Register, upper: Register) -> Iterator[Register]:
+    """A loop over numbers, or just its body where there is exactly one: every loop costs compile time."""
+    if lower.is_constant and upper.is_constant and int(upper.text) == int(lower.text) + 1:
+        yield lower
+        return
+    with builder.loop(lower, upper) as loop:
+        yield loop.index
+
+
+@contextmanager
+def tasks(builder: Builder, begin: Register, end: Register, count: int) -> Iterator[Register]:
+    """The loop over the tasks that a call is to do, where there are `count` in all."""
+    if count == 1:
+        with builder.when(builder.compare("icmp slt", begin, end)):
+            yield index(0)
+        return
+    with builder.loop(begin, end) as loop:
+        yield loop.index
 
 
 def runs_in_block(
