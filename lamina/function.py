@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +52,7 @@ def trace_program(
     The result may be any nested structure of tensors; arrays and numbers in it become constants.
     """
     guards: list[Value] = []
-    with Trace() if trace is None else trace as trace:
+    with _no_collection(), Trace() if trace is None else trace as trace:
         arguments = [
             tree.map_with_path(functools.partial(_new_input, trace, position), entry)
             for position, entry in enumerate(input_types)
@@ -71,6 +73,18 @@ def trace_program(
         guards=tuple(guards),
     )
     return Traced(program, trace.states, tree.map_structure(lambda leaf: None, result))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Tracing makes many objects and almost no garbage; looking for it would take a tenth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _new_input(trace: Trace, position: int, path: tuple[Any, ...], kind: TensorType) -> Tensor:
@@ -148,7 +162,7 @@ def compile_program(program: Program, backend: str | None = None) -> Executable:
 @dataclass
 class _Compiled:
     executable: Executable
-    states: list[State]
+    states: tuple[np.ndarray[Any, Any], ...]
     structure: Any
 
 
@@ -178,7 +192,7 @@ class Function:
         if compiled is None:
             compiled = self._compiled[key] = self._compile(structure, flat, arrays)
         given = [array for array in arrays if array is not None]
-        outputs, finite = compiled.executable.run([state.array for state in compiled.states], given)
+        outputs, finite = compiled.executable.run(compiled.states, given)
         if not finite:
             raise StateError("A guarded value became NaN or infinite; the updates were not applied.")
         return tree.pack_like(compiled.structure, [output.view(Array) for output in outputs])
@@ -198,7 +212,8 @@ class Function:
             return self._function(*positional, **keywords)
 
         traced = trace_program(run, types, self._name)
-        return _Compiled(compile_program(traced.program, self._backend), traced.states, traced.structure)
+        states = tuple(state.array for state in traced.states)
+        return _Compiled(compile_program(traced.program, self._backend), states, traced.structure)
 
     @property
     def reports(self) -> list[Any]:

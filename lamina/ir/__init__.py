@@ -7,6 +7,7 @@ Grammar:
     Type   ::= (shape: int*, dtype: str)
 """
 
+from lamina.ir import bind as bind  # installs the door through which primitives are called
 from lamina.ir.graph import Graph, Node, TensorType, Value
 from lamina.ir.trace import Tensor, Trace
 

@@ -11,7 +11,7 @@ from lamina.core import dtypes
 from lamina.core.errors import DTypeError
 from lamina.ir import graph
 from lamina.ir.graph import Literal, TensorType, Value
-from lamina.ir.primitives import Primitive, constant
+from lamina.ir.primitives import Primitive, constant, set_door
 from lamina.ir.trace import Tensor, current
 
 Evaluate = Callable[[Primitive, list[Any], Mapping[str, Any]], tuple[Any, ...]]
@@ -42,6 +42,9 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
             raise RuntimeError("No eager interpreter is installed: import lamina.interp.")
         results = _evaluate(primitive, [as_array(operand) for operand in inputs], attributes)
     return results[0] if len(results) == 1 else results
+
+
+set_door(bind)
 
 
 def apply(primitive: Primitive, values: list[Value], attributes: Mapping[str, Any]) -> tuple[Value, ...]:

@@ -44,9 +44,7 @@ class Primitive:
     traits: frozenset[str] = field(default_factory=frozenset)
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
-        from lamina.ir.bind import bind
-
-        return bind(self, *inputs, **attributes)
+        return _door(self, *inputs, **attributes)
 
     def has(self, trait: str) -> bool:
         return trait in self.traits
@@ -60,6 +58,16 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"Primitive({self.name})"
+
+
+def set_door(door: Callable[..., Any]) -> None:
+    """Where calls of primitives go: `lamina.ir.bind` puts itself here."""
+    global _door
+    _door = door
+
+
+def _door(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
+    raise RuntimeError("No door is installed: import lamina.ir.")
 
 
 TABLE: dict[str, Primitive] = {}

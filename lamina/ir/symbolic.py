@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lamina.core.errors import LaminaError
-from lamina.ir.trace import OPERATORS, SymbolicOperators
+from lamina.ir.trace import OPERATORS, SymbolicOperators, Tensor
 
 _recorder: Callable[..., Any] | None = None
 
@@ -80,6 +80,9 @@ def set_recorder(recorder: Callable[..., Any]) -> None:
 def is_symbolic(arguments: tuple[Any, ...], keywords: dict[str, Any] | None = None) -> bool:
     """Whether a KerasTensor is among the arguments, also inside lists, tuples and dicts."""
     for argument in arguments if not keywords else (*arguments, *keywords.values()):
+        kind = type(argument)
+        if kind is Tensor or kind is int or kind is float:
+            continue
         if isinstance(argument, KerasTensor):
             return True
         if isinstance(argument, (list, tuple)) and is_symbolic(tuple(argument)):
