@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,26 @@ def test_no_cast_calls_anything(level):
             for lanes in (1, 8):
                 found = calls(listing("cast", [source], result, lanes, level))
                 assert not found, (source, result, lanes, found)
+
+
+@pytest.mark.parametrize("off", ["-f16c", "-avx", "-fma", "-sse4.1,-avx", "-avx512f"])
+def test_features_switched_off_are_not_used(off):
+    """A processor with a hole in its features gets the portable code, not a call."""
+    avx512 = Target.named("avx512")
+    narrow = "avx" in off
+    target = replace(
+        avx512,
+        features=f"{avx512.features},+f16c,{off}",
+        vector_bytes=16 if narrow else 64,
+        fma="fma" not in off and not narrow,
+    )
+    for name, source, result in (
+        ("floor", "float32", "float32"), ("exp", "float64", "float64"), ("cast", "float16", "float32"),
+        ("cast", "float32", "float16"),
+    ):  # fmt: skip
+        for lanes in (1, 16):
+            text = kernel_text(name, [source], result, lanes, target, looped=False)
+            assert not calls(jit.assembly(text, target)), (name, source, lanes)
 
 
 def test_a_call_would_be_found():

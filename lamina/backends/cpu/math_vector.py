@@ -57,6 +57,10 @@ DOUBLE = Format("double", "float64", 64, 52, 1023)
 FORMATS = {"float": FLOAT, "double": DOUBLE}
 
 
+# Switching one of these off switches the feature off too.
+_NEEDS = {"sse4.1": ("sse3", "ssse3"), "f16c": ("sse3", "ssse3", "sse4.1", "sse4.2", "avx")}
+
+
 @cache
 def has(target: Target, feature: str) -> bool:
     """Whether the x86 processor has "sse4.1", "f16c" or "avx512"; False on others."""
@@ -65,7 +69,7 @@ def has(target: Target, feature: str) -> bool:
     if feature == "avx512":
         return target.vector_bytes == 64
     listed = target.features.split(",")
-    if f"-{feature}" in listed:
+    if any(f"-{needed}" in listed for needed in (feature, *_NEEDS[feature])):
         return False
     return f"+{feature}" in listed or target.cpu in ("x86-64-v3", "x86-64-v4")
 
