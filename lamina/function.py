@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import lamina.ops  # noqa: F401 - gives tensors their operators
 from lamina.backends.base import Executable, Program
 from lamina.backends.registry import choose
 from lamina.core import dtypes, tree

@@ -16,7 +16,7 @@ def entries() -> list[Path]:
 def describe() -> str:
     """Where it is and how much it holds, in one line."""
     sizes = [path.stat().st_size for path in entries()]
-    return f"{config.cache_dir / 'code'} ({len(sizes)} programs, {sum(sizes) / 1e6:.1f} MB)"
+    return f"{config.cache_dir / 'code'} ({len(sizes)} entries, {sum(sizes) / 1e6:.1f} MB)"
 
 
 def clear() -> str:
@@ -29,4 +29,4 @@ def clear() -> str:
         except OSError:  # in use, or not ours
             continue
         deleted, freed = deleted + 1, freed + size
-    return f"{deleted} programs deleted, {freed / 1e6:.1f} MB freed."
+    return f"{deleted} entries deleted, {freed / 1e6:.1f} MB freed."

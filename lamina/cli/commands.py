@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -37,8 +38,9 @@ def demo(epochs: int, seed: int, page: Path) -> None:
     """Train a network on handwritten digits, test it, and explain its mistakes."""
     from lamina.cli.demo import run
 
-    if not page.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder '{page.absolute().parent}'.", param_hint="--page")
+    folder = page.absolute().parent
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"cannot write to the folder '{folder}'.", param_hint="--page")
     run(epochs, seed, page)
 
 

@@ -78,21 +78,23 @@ def run(epochs: int, seed: int, page: Path) -> float:
         f"images. {seconds:.1f} s in all."
     )
     _write_page(page, model, history.history, outcome, seconds)
+    contents = "Curves, mistakes"
     if not _has_matplotlib():
+        contents = "Mistakes"
         console.print("The page has no curves; for these: pip install matplotlib", markup=False)
     console.print(
-        f"Curves, mistakes and the compiled kernels: {page.resolve().as_uri()}", soft_wrap=True, markup=False
+        f"{contents} and the compiled kernels: {page.resolve().as_uri()}", soft_wrap=True, markup=False
     )
     return outcome.accuracy
 
 
 def build(epochs: int, rows: int) -> Any:
     """The network of the demonstration, compiled for so many epochs over so many rows."""
-    from lamina import Input, Sequential, layers, optimizers
+    from lamina import layers, models, optimizers
 
-    model = Sequential(
+    model = models.Sequential(
         [
-            Input((8, 8)),
+            layers.Input((8, 8)),
             layers.Rescaling(1 / BRIGHTEST),
             layers.Flatten(),
             layers.GaussianNoise(0.25),
@@ -187,9 +189,11 @@ def _detail(outcome: Outcome, row: int) -> str:
 
 
 def _has_matplotlib() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("matplotlib") is not None
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _write_page(path: Path, model: Any, history: dict[str, Any], outcome: Outcome, seconds: float) -> None:
