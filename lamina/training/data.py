@@ -154,6 +154,9 @@ class DataAdapter:
         """Up to `steps` batches of one type; None when the epoch is over."""
         raise NotImplementedError
 
+    def check_passes(self, epochs: int) -> None:
+        """DataError when the data cannot be gone through that many times."""
+
     def close(self) -> None:
         """No more epochs come."""
 
@@ -289,6 +292,13 @@ class IterableAdapter(DataAdapter):
             raise DataError("The data yields no batch at all.")
         self._fresh = True
         self._seen = 0
+
+    def check_passes(self, epochs: int) -> None:
+        if self._once and self._limit is None and epochs > 1:
+            raise DataError(
+                f"A generator can be gone through only once, not for {epochs} epochs.",
+                fix="say how many batches are an epoch (steps), or pass a list, or an object with __iter__.",
+            )
 
     def _next_batch(self) -> DataSet | None:
         for batch in self._iterator:

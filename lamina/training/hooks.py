@@ -49,12 +49,13 @@ class FitHooks(_CallbackHooks):
 
 
 class TestHooks(_CallbackHooks):
-    """For evaluation."""
+    """For evaluation; without progress inside `fit`, whose own steps are what moves."""
 
     __test__ = False  # no test class
 
-    def __init__(self, model: Any, callbacks: CallbackList) -> None:
+    def __init__(self, model: Any, callbacks: CallbackList, progress: bool = True) -> None:
         super().__init__(model, callbacks, "test")
+        self._progress = progress
 
     def begin(self, step: int) -> None:
         if self._batches:
@@ -63,4 +64,5 @@ class TestHooks(_CallbackHooks):
     def end(self, step: int, logs: dict[str, Any]) -> None:
         if self._batches:
             self._callbacks.on_test_batch_end(step, logs)
-        self._callbacks.on_progress(step + 1, logs)
+        if self._progress:
+            self._callbacks.on_progress(step + 1, logs)

@@ -33,7 +33,7 @@ from lamina.training.programs import trainable_as_compiled
 class Trainer(Compiling):
     """Training and inference of models: `compile`, `fit`, `evaluate`, `predict`, and the one-batch forms."""
 
-    history: History | None = None
+    history: History
 
     def fit(
         self,
@@ -101,14 +101,16 @@ class Trainer(Compiling):
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch, validation_steps)
 
+        run = range(initial_epoch, epochs)
+        train.check_passes(len(run))
         with interrupt_gate():
             self._prepare("train", train)
             if validation is not None:
+                validation.check_passes(sum(_is_due(epoch, validation_freq) for epoch in run))
                 self._prepare("test", validation)
             if not isinstance(callbacks, CallbackList):
                 callbacks = CallbackList(
                     callbacks,
-                    add_history=True,
                     add_progbar=verbose != 0,
                     model=self,
                     verbose=verbose,
@@ -116,11 +118,11 @@ class Trainer(Compiling):
                     steps=train.steps,
                 )
             try:
-                self._fit(train, validation, callbacks, range(initial_epoch, epochs), validation_freq)
+                self.history = callbacks.add_history()
+                self._fit(train, validation, callbacks, run, validation_freq)
             finally:
                 train.close()
                 callbacks.on_exit()
-        assert self.history is not None
         return self.history
 
     def _fit(
@@ -133,11 +135,9 @@ class Trainer(Compiling):
     ) -> None:
         hooks = FitHooks(self, callbacks)
         training = Loop(self._programs, "train", train, hooks)
-        testing = (
-            None
-            if validation is None
-            else Loop(self._programs, "test", validation, TestHooks(self, callbacks))
-        )
+        testing = None
+        if validation is not None:
+            testing = Loop(self._programs, "test", validation, TestHooks(self, callbacks, progress=False))
         self.stop_training = False
         logs: dict[str, Any] = {}
         callbacks.on_train_begin()

@@ -112,7 +112,7 @@ def _check(class_weight: Any) -> None:
             expected="{0: 1.0, 1: 5.0}",
         )
     for key, value in class_weight.items():
-        if not isinstance(key, numbers.Integral) or isinstance(key, bool) or key < 0:
+        if not isinstance(key, numbers.Integral) or key < 0:
             raise ArgumentError(
                 f"class_weight has the key {key!r}, which is no class.", expected="class numbers 0, 1, 2, ..."
             )

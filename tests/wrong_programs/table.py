@@ -245,8 +245,14 @@ row("targets beside a generator", "yields batches")(
     lambda: model().fit(iter([(X, LABELS)]), LABELS, verbose=0)
 )
 row("a generator that yields nothing", "no batch")(lambda: model().fit(iter([]), verbose=0))
-row("a generator that is exhausted", "exhausted")(
+row("a generator for two epochs", "only once", "steps")(
     lambda: model().fit(iter([(X, LABELS)]), epochs=2, verbose=0)
+)
+row("a generator for two validations", "only once")(
+    lambda: model().fit(X, LABELS, epochs=2, validation_data=iter([(X, LABELS)]), verbose=0)
+)
+row("a generator that is exhausted", "exhausted")(
+    lambda: model().fit(iter([(X, LABELS)]), steps_per_epoch=1, epochs=2, verbose=0)
 )
 row("a batch of four things", "tuple of 4")(lambda: model().fit(iter([(X, LABELS, BITS, REAL)]), verbose=0))
 row("an exception in a callback", "out of paper")(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, NonFiniteError
+
+if TYPE_CHECKING:
+    from lamina.training.callbacks.history import History
 
 
 class Callback:
@@ -161,24 +164,26 @@ class CallbackList:
                     expected="objects of classes derived from lamina.callbacks.Callback",
                     fix=f"{name}()" if isinstance(callback, type) else "wrap functions in a LambdaCallback.",
                 )
+        self.params: dict[str, Any] = {}
+        self._model: Any = None
         if add_history:
-            self._add_history(model)
+            self.add_history()
         if add_progbar:
             self._add_progbar()
-        self.params: dict[str, Any] = {}
-        self._model = None
         self.set_model(model)
         self.set_params(params)
 
-    def _add_history(self, model: Any) -> None:
+    def add_history(self) -> History:
+        """The History among the callbacks, or a new one behind them all."""
         from lamina.training.callbacks.history import History
 
         found = next((entry for entry in self.callbacks if isinstance(entry, History)), None)
         if found is None:
             found = History()
+            found.set_model(self._model)
+            found.set_params(self.params)
             self.callbacks.append(found)
-        if model is not None:
-            model.history = found
+        return found
 
     def _add_progbar(self) -> None:
         from lamina.training.callbacks.progress import ProgbarLogger
