@@ -255,7 +255,8 @@ def main() -> None:
     header = f"{'product':22}{'m':>5}{'n':>5}{'k':>5}{'threads':>8}{'us':>9}{'GFLOP/s':>9}{'% probe':>8}"
     print(f"{header}{'torch':>8}{'numpy':>8}  plan")
     for product in chosen:
-        for threads in options.threads or sorted({1, target.cores}):
+        tasks = plan_contract(product.spec, target).tasks
+        for threads in options.threads or sorted({1, min(target.cores, tasks)}):
             row: dict[str, Any] = {"product": product.name, "threads": threads}
             row |= measure_kernel(product, target, threads, options.seconds)
             row["peers"] = {} if options.no_peers else measure_peers(product, threads, options.seconds)

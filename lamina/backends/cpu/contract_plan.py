@@ -234,35 +234,45 @@ def split_rows(m: int, largest: int) -> tuple[Tiles, ...]:
 
 def split_columns(n: int, vectors: int, target: Target, dtype: str) -> tuple[Panels, ...]:
     """`n` columns in panels of at most `vectors` pieces, as equal as can be; equal ones in one run."""
-    pieces = pieces_of(n, target.lanes(dtype), target.has_masks)
+    lanes = target.lanes(dtype)
+    whole, tail = n // lanes, _tail(n % lanes, lanes, target.has_masks)
     runs: list[Panels] = []
-    position = 0
-    for size, number in equal_parts(len(pieces), vectors):
-        for _ in range(number):
-            start = pieces[position].offset
-            taken = pieces[position : position + size]
-            local = tuple(Piece(piece.offset - start, piece.lanes, piece.valid) for piece in taken)
-            position += size
-            if runs and runs[-1].pieces == local:
-                runs[-1] = replace(runs[-1], count=runs[-1].count + 1)
-            else:
-                runs.append(Panels(start, local, 1, sum(run.count for run in runs)))
+    done = first = 0  # pieces and panels so far
+    for size, number in equal_parts(whole + len(tail), vectors):
+        plain = min((whole - done) // size, number)
+        if plain > 0:
+            pieces = tuple(Piece(position * lanes, lanes, lanes) for position in range(size))
+            runs.append(Panels(done * lanes, pieces, plain, first))
+            done, first = done + plain * size, first + plain
+        for _ in range(number - max(plain, 0)):
+            start = done * lanes if done <= whole else whole * lanes + tail[done - whole].offset
+            full = tuple(Piece(position * lanes, lanes, lanes) for position in range(max(whole - done, 0)))
+            shift = whole * lanes - start
+            short = tail[max(done - whole, 0) :][: size - len(full)]
+            rest = tuple(Piece(piece.offset + shift, piece.lanes, piece.valid) for piece in short)
+            runs.append(Panels(start, full + rest, 1, first))
+            done, first = done + size, first + 1
     return tuple(runs)
 
 
-def pieces_of(n: int, lanes: int, masks: bool) -> list[Piece]:
-    """Full vectors, then what is left: one masked vector, or without masks shorter and shorter vectors."""
-    pieces = [Piece(offset, lanes, lanes) for offset in range(0, n - lanes + 1, lanes)]
-    offset = len(pieces) * lanes
-    while offset < n:
-        left = n - offset
-        fitting = 1 << (left.bit_length() - 1)
-        if masks and fitting != left:
-            pieces.append(Piece(offset, lanes, left))
-            break
+def _tail(left: int, lanes: int, masks: bool) -> tuple[Piece, ...]:
+    """The end of a row after whole vectors: one masked vector, or without masks shorter and shorter ones."""
+    pieces: list[Piece] = []
+    offset = 0
+    while offset < left:
+        fitting = 1 << ((left - offset).bit_length() - 1)
+        if masks and fitting != left - offset:
+            return (*pieces, Piece(offset, lanes, left - offset))
         pieces.append(Piece(offset, fitting, fitting))
         offset += fitting
-    return pieces
+    return tuple(pieces)
+
+
+def pieces_of(n: int, lanes: int, masks: bool) -> list[Piece]:
+    """All pieces of `n` elements: whole vectors, then what is left."""
+    whole = [Piece(offset, lanes, lanes) for offset in range(0, n - n % lanes, lanes)]
+    start = len(whole) * lanes
+    return whole + [replace(piece, offset=start + piece.offset) for piece in _tail(n - start, lanes, masks)]
 
 
 def registers_needed(rows: int, vectors: int, target: Target) -> int:
