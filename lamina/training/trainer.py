@@ -86,6 +86,7 @@ class Trainer(Compiling):
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )
+        self.history = History()
         order = permutation_of(make_default_seed(), shuffle)
         validation: DataAdapter | None = None
         validation_batch = validation_batch_size or batch_size

@@ -176,9 +176,13 @@ def test_ctrl_c_ends_training_after_a_whole_step(rng, delay):
     timer = threading.Timer(delay, lambda: signal.raise_signal(signal.SIGINT))
     handler = signal.getsignal(signal.SIGINT)
     start = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted_fit():
         timer.start()  # on a busy machine it may ring before this returns
         model.fit(x, x[:, :40], batch_size=32, epochs=100_000, verbose=0)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_fit()
     assert time.perf_counter() - start < delay + 2.0
     timer.join()
     assert signal.getsignal(signal.SIGINT) is handler
