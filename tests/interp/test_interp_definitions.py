@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 import zlib
 
@@ -29,6 +30,7 @@ def ulp(x, dtype):
 COMPOSED = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "rsqrt": lambda x: 1 / np.sqrt(x),
+    "erf": lambda x: np.array([math.erf(number) for number in x.ravel()], x.dtype).reshape(x.shape),
 }
 
 

@@ -189,6 +189,7 @@ class _Lowering:
         self.pointers = pointers
         self.target = target
         self.flag, self.begin, self.end = ends or builder.arguments[-3:]
+        self.keys = points.load_keys(builder, nest.leaves(), pointers)
         self.places = tuple(dict.fromkeys(nest.places()))
         self.stores: dict[Value, list[tuple[Value, Place, bool]]] = {}
         for store in nest.stores:

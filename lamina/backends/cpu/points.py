@@ -4,6 +4,7 @@ results.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from lamina.backends.cpu import math
@@ -25,7 +26,7 @@ from lamina.backends.cpu.views import VIEWS
 from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
-from lamina.ir.primitives import REDUCES
+from lamina.ir.primitives import REDUCES, Primitive
 
 HALVES = ("float16", "bfloat16")
 
@@ -35,6 +36,7 @@ class Surroundings(Protocol):
 
     pointers: dict[Value, Register]
     target: Target
+    keys: dict[Bits, tuple[Register, Register]]
 
 
 def computed(dtype: str) -> str:
@@ -90,20 +92,24 @@ class Point:
             return self.b.splat(self.kept.known[value], self.lanes)
         operands = [self.operand(operand) for operand in statement.operands]
         operation = statement.operation
-        if operation.has(REDUCES) or operation in VIEWS or operation in _LEAF_ONLY:
+        if operation.has(REDUCES) or operation in VIEWS or operation in _PASSED_ON:
             result = operands[0]
         else:
             kinds = [operand.dtype for operand in value.node.inputs]
-            if operation is p.stop_gradient:
-                result = operands[0]
-            else:
-                result = math.emit(
-                    self.b, operation, [computed(kind) for kind in kinds], computed(value.dtype), operands,
-                    self.surroundings.target,
-                )  # fmt: skip
-                result = rounded(self.b, result, value.dtype, self.surroundings.target)
+            result = self.arithmetic(operation, kinds, value.dtype, operands)
         self.known[value] = result
         return result
+
+    def arithmetic(
+        self, operation: Primitive, kinds: list[str], dtype: str, operands: list[Register]
+    ) -> Register:
+        """One operation, rounded to what its dtype can hold."""
+        target = self.surroundings.target
+        if operation is p.cast and kinds == ["float64"] and dtype in HALVES:
+            # By way of float32 it would be rounded twice.
+            return self.widened(math.emit(self.b, operation, kinds, dtype, operands, target), dtype)
+        result = math.emit(self.b, operation, [computed(k) for k in kinds], computed(dtype), operands, target)
+        return rounded(self.b, result, dtype, target)
 
     def operand(self, operand: Statement | Leaf) -> Register:
         return self.compute(operand) if isinstance(operand, Statement) else self.leaf(operand)
@@ -178,14 +184,8 @@ class Point:
         return self.b.op("add", first, steps)
 
     def random(self, leaf: Bits) -> Register:
-        base = self.surroundings.pointers[leaf.key]
-        words = [
-            self.b.load("i32", self.b.pointer(base, leaf.key_offset + word * leaf.key_stride, "i32"))
-            for word in range(2)
-        ]
-        return math.random_bits(
-            self.b, words[0], words[1], self.counter(leaf.place), self.surroundings.target
-        )
+        first, second = self.surroundings.keys[leaf]
+        return math.random_bits(self.b, first, second, self.counter(leaf.place), self.surroundings.target)
 
     def gather(self, leaf: Gather) -> Register:
         """Elements at indices that come from memory, clamped into the extent."""
@@ -321,7 +321,8 @@ class Point:
         return self.b.select(covered, self.widened(loaded, piece.dtype), otherwise)
 
 
-_LEAF_ONLY = frozenset({p.gather, p.pad, p.concatenate, p.random_bits})
+# Their only operand is the result: all the work is in the leaf, or there is none.
+_PASSED_ON = frozenset({p.gather, p.pad, p.concatenate, p.random_bits, p.stop_gradient})
 
 
 def _wrap(number: int) -> int:
@@ -388,6 +389,19 @@ def raise_flag(b: Builder, bad: Register, flag: Register) -> None:
         found = b.compare("icmp ne", bits, constant(0, bits.type))
     with b.when(found):
         b.store(constant(1, "i32"), flag)
+
+
+def load_keys(
+    b: Builder, leaves: Iterable[Leaf], pointers: dict[Value, Register]
+) -> dict[Bits, tuple[Register, Register]]:
+    """The words of every random key, loaded once at the start of a kernel."""
+    found = {}
+    for leaf in leaves:
+        if isinstance(leaf, Bits):
+            places = [leaf.key_offset + word * leaf.key_stride for word in range(2)]
+            words = [b.load("i32", b.pointer(pointers[leaf.key], place, "i32")) for place in places]
+            found[leaf] = (words[0], words[1])
+    return found
 
 
 # --- reductions ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constan
 from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
 from lamina.backends.cpu.lower import Kernel
 from lamina.backends.cpu.nest import (
+    Bits,
     Count,
     Describer,
     Leaf,
@@ -126,6 +127,7 @@ class Product:
     def __init__(self, pointers: dict[Value, Register], target: Target) -> None:
         self.pointers = pointers
         self.target = target
+        self.keys: dict[Bits, tuple[Register, Register]] = {}
 
 
 def lower_product(
