@@ -183,15 +183,14 @@ def check_output(output: Any, loss: Any, name: str) -> None:
     """What a crossentropy is given: ArgumentError when it can learn nothing, a warning when little."""
     if not isinstance(output, Tensor) or getattr(loss, "fn", None) not in _OF_PROBABILITIES:
         return
-    softmax, sigmoid = softmax_logits(output) is not None, sigmoid_logits(output) is not None
-    if softmax and output.shape[-1] == 1:
+    if output.shape[-1] == 1 and softmax_logits(output) is not None:
         raise ArgumentError(
             f"Output '{name}' is a softmax over a single unit, which is always 1.",
             fix="use activation='sigmoid' with one unit, or one unit per class.",
         )
-    if loss.from_logits and (softmax or sigmoid):
+    if loss.from_logits and (kind := _kind_of_probabilities(output)):
         _warn(
-            f"{loss.name} with from_logits=True got the output of a {'softmax' if softmax else 'sigmoid'}.",
+            f"{loss.name} with from_logits=True got the output of a {kind}.",
             expected=f"logits: no activation in the layer of output '{name}'",
             fix="drop the activation, or from_logits=True.",
         )
@@ -202,6 +201,12 @@ def check_output(output: Any, loss: Any, name: str) -> None:
             expected=f"probabilities from output '{name}'",
             fix=f"activation='{'sigmoid' if binary else 'softmax'}' in the last layer, or from_logits=True.",
         )
+
+
+def _kind_of_probabilities(output: Tensor) -> str | None:
+    if softmax_logits(output) is not None:
+        return "softmax"
+    return "sigmoid" if sigmoid_logits(output) is not None else None
 
 
 def _warn(what: str, **lines: str) -> None:
