@@ -112,6 +112,9 @@ from lamina.ops.create import (
     zeros,
     zeros_like,
 )
+from lamina.ops.einops import (
+    rearrange,
+)
 from lamina.ops.index import (
     get_item,
     getitem,
@@ -180,6 +183,7 @@ from lamina.ops.loss import (
 from lamina.ops.math import (
     abs,
     absolute,
+    angle,
     arccos,
     arccosh,
     arcsin,
@@ -188,6 +192,8 @@ from lamina.ops.math import (
     arctanh,
     cbrt,
     ceil,
+    conj,
+    conjugate,
     cos,
     cosh,
     deg2rad,
@@ -196,12 +202,14 @@ from lamina.ops.math import (
     expm1,
     fabs,
     floor,
+    imag,
     log,
     log1p,
     log2,
     log10,
     negative,
     rad2deg,
+    real,
     reciprocal,
     round,
     rsqrt,

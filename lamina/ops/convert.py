@@ -164,8 +164,8 @@ def _join(kinds: tuple[Any, ...], floatx: str) -> str:
 
 def largest_number(dtype: str) -> float:
     """The largest finite number of a float dtype."""
-    information: Any = ml_dtypes.finfo(dtypes.to_numpy(dtype))  # type: ignore[no-untyped-call]
-    return float(information.max)
+    finfo: Any = ml_dtypes.finfo
+    return float(finfo(dtypes.to_numpy(dtype)).max)
 
 
 def as_float(x: Any) -> Any:

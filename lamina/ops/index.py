@@ -343,11 +343,22 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
 
 @op
 def multi_hot(
-    inputs: Any, num_classes: int | None = None, axis: int = -1, dtype: Any = None, sparse: bool = False
+    inputs: Any,
+    num_classes: int | None = None,
+    axis: int = -1,
+    dtype: Any = None,
+    sparse: bool = False,
+    **kwargs: Any,
 ) -> Any:
-    """1 at every class that a row names, and 0 at the others: (batch, n) to (batch, num_classes)."""
-    if num_classes is None:
-        raise ArgumentError("multi_hot needs num_classes.")
+    """1 at every class that a row names, and 0 at the others: (batch, n) to (batch, num_classes).
+
+    `num_tokens`, the old name of `num_classes`, is accepted.
+    """
+    num_classes = kwargs.pop("num_tokens", num_classes)
+    if num_classes is None or kwargs:
+        raise ArgumentError(
+            "multi_hot needs num_classes, and has no other arguments.", got=", ".join(kwargs) or None
+        )
     if sparse:
         raise DTypeError("Lamina has dense tensors only.", fix="leave out sparse=True.")
     matches = matches_class(as_tensor(as_tensor(inputs), "int32"), int(num_classes), axis)

@@ -18,12 +18,16 @@ from lamina.ops.registry import op
 # --- together --------------------------------------------------------------------------------------
 
 
+def _promoted(tensors: Any, what: str) -> list[Any]:
+    if len(tensors) == 0:
+        raise ArgumentError(f"{what} needs at least one tensor.")
+    return promote(*tensors)
+
+
 @op
 def concatenate(xs: Any, axis: int | None = 0) -> Any:
     """Tensors one after the other along an axis (None: flattened first), promoted to one dtype."""
-    parts = promote(*xs)
-    if not parts:
-        raise ArgumentError("concatenate needs at least one tensor.")
+    parts = _promoted(xs, "concatenate")
     if axis is None:
         parts, axis = [reshaped(part, (part.size,)) for part in parts], 0
     ranks = {len(part.shape) for part in parts}
@@ -39,9 +43,7 @@ def concatenate(xs: Any, axis: int | None = 0) -> Any:
 @op
 def stack(x: Any, axis: int = 0) -> Any:
     """Tensors of one shape along a new axis, promoted to one dtype."""
-    parts = promote(*x)
-    if not parts:
-        raise ArgumentError("stack needs at least one tensor.")
+    parts = _promoted(x, "stack")
     shape = parts[0].shape
     if any(part.shape != shape for part in parts):
         raise ShapeError(

@@ -286,3 +286,35 @@ def rad2deg(x: Any) -> Any:
     """Radians to degrees."""
     x = as_float(x)
     return p.multiply(x, like(x, 180 / math.pi))
+
+
+# --- the real line as part of the complex plane ----------------------------------------------------
+
+
+@op
+def real(x: Any) -> Any:
+    """x: Lamina has no complex numbers."""
+    return as_tensor(x)
+
+
+@op
+def imag(x: Any) -> Any:
+    """0 everywhere: Lamina has no complex numbers."""
+    x = as_tensor(x)
+    return like(x, 0)
+
+
+@op
+def conjugate(x: Any) -> Any:
+    """x: Lamina has no complex numbers."""
+    return as_tensor(x)
+
+
+conj = alias("conj", conjugate)
+
+
+@op
+def angle(x: Any) -> Any:
+    """The angle of x in the complex plane: 0, or pi where x is negative."""
+    x = as_float(x)
+    return p.arctan2(like(x, 0), x)

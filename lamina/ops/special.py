@@ -93,15 +93,22 @@ def erfinv_single(x: Any) -> Any:
 
 
 def _erfinv_newton(x: Any, root: Any) -> Any:
-    """Two steps of Newton's method on erfc(y) = 1 - |x|, which is exact where erf(y) - x would cancel."""
-    target, size = p.subtract(like(x, 1), p.absolute(x)), p.absolute(root)
-    inside = p.bitwise_and(p.is_finite(root), p.greater(target, like(x, 0)))
-    size = p.select(inside, size, like(x, 0))
-    for _ in range(2):
-        error = p.subtract(erfc_of_positive(size), target)
-        slope = p.multiply(p.exp(p.negative(p.multiply(size, size))), like(x, 2 / math.sqrt(math.pi)))
-        size = p.add(size, p.divide(error, slope))
-    return p.select(inside, p.multiply(p.sign(x), size), root)
+    """Four steps of Newton's method: on erf(y) = |x| near 0, and on log(erfc(y)) = log(1 - |x|) beyond.
+
+    Each is well conditioned where it is used: 1 - |x| is exact from 1/2 on.
+    """
+    size, one = p.absolute(x), like(x, 1)
+    rest = p.subtract(one, size)
+    inside = p.bitwise_and(p.is_finite(root), p.greater(rest, like(x, 0)))
+    is_near = p.less(size, like(x, 0.5))
+    target = p.select(inside, rest, one)
+    y = p.select(inside, p.absolute(root), like(x, 0))
+    for _ in range(4):
+        slope = p.multiply(p.exp(p.negative(p.multiply(y, y))), like(x, 2 / math.sqrt(math.pi)))
+        beyond = erfc_of_positive(y)
+        in_logs = p.multiply(p.log(p.divide(beyond, target)), beyond)
+        y = p.add(y, p.divide(p.select(is_near, p.subtract(size, p.erf(y)), in_logs), slope))
+    return p.select(inside, p.multiply(p.sign(x), y), root)
 
 
 def horner(x: Any, coefficients: Sequence[Any]) -> Any:
@@ -116,18 +123,18 @@ def horner(x: Any, coefficients: Sequence[Any]) -> Any:
 def i0(x: Any) -> Any:
     """The modified Bessel function of the first kind and order 0.
 
-    Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 9.6.12 (power series, up to 12)
+    Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 9.6.12 (power series, up to 16)
     and 9.7.1 (asymptotic series, beyond).
     """
     x = as_float(x)
     kind = dtype_of(x)
     wide = as_tensor(x, wider_float(kind))
     size = p.absolute(wide)
-    near = p.less_equal(size, like(size, 12.0))
-    inner = p.select(near, size, like(size, 12.0))
+    near = p.less_equal(size, like(size, 16.0))
+    inner = p.select(near, size, like(size, 16.0))
     quarter = p.multiply(p.multiply(inner, inner), like(size, 0.25))
-    series = horner(quarter, [like(size, 1 / math.factorial(k) ** 2) for k in range(32, -1, -1)])
-    outer = p.select(near, like(size, 12.0), size)
+    series = horner(quarter, [like(size, 1 / math.factorial(k) ** 2) for k in range(40, -1, -1)])
+    outer = p.select(near, like(size, 16.0), size)
     terms, term = [1.0], 1.0
     for k in range(1, 25):
         term *= (2 * k - 1) ** 2 / (8 * k)

@@ -1,7 +1,7 @@
 """What each primitive means, written a second time in another way: element by element, in wide arithmetic.
 
-`DEFINITIONS[name](*operands, **attributes)` gives the exact result: floats as longdouble, integers as those of
-Python before they wrap around. The interpreter must agree within its error budget.
+`DEFINITIONS[name](*operands, **attributes)` gives the exact result: floats as longdouble, integers as
+Python's before they wrap around. The interpreter must agree within its error budget.
 """
 
 from __future__ import annotations
