@@ -1,8 +1,8 @@
 """The native backend: our own compiler, through LLVM, to multi-threaded code for the processor at hand.
 
-Order of processing, one module each: decompose, fuse, (views), plan, nest, lower and product and special
-(points, math), assemble,
-jit; then executable, with cache and threads.
+Order of processing, one module each: decompose, fuse (views), plan, describe (nest), lower and product and
+special (points, math, contract), assemble (barrier, context), jit (image); then executable, with cache,
+threads and pace.
 """
 
 from __future__ import annotations

@@ -14,19 +14,18 @@ from dataclasses import dataclass, field, replace
 from lamina.backends.base import KernelReport
 from lamina.backends.cpu import barrier, contract, cost, special
 from lamina.backends.cpu.context import Slot
+from lamina.backends.cpu.describe import Describer, copy_nest
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index
 from lamina.backends.cpu.fuse import CONTRACT, SPECIAL, Group
 from lamina.backends.cpu.lower import Kernel, lower
 from lamina.backends.cpu.nest import Axis as NestAxis
 from lamina.backends.cpu.nest import (
-    Describer,
     Gather,
     Load,
     Nest,
     Place,
     Statement,
     Store,
-    copy_nest,
     merge_axes,
 )
 from lamina.backends.cpu.plan import Copy, Plan, Work, writes_of

@@ -9,20 +9,19 @@ from collections.abc import Iterable
 from lamina.backends.cpu import contract, points
 from lamina.backends.cpu.contract import ContractPlan, ContractSpec
 from lamina.backends.cpu.contract import Place as TilePlace
+from lamina.backends.cpu.describe import Describer, tile_strides
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
 from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
 from lamina.backends.cpu.lower import Kernel
 from lamina.backends.cpu.nest import (
     Bits,
     Count,
-    Describer,
     Leaf,
     Load,
     Number,
     Place,
     Statement,
     leaf_roots,
-    tile_strides,
 )
 from lamina.backends.cpu.points import Point
 from lamina.backends.cpu.target import Target

@@ -1,0 +1,222 @@
+"""From fused groups to nests: where every operand of every value is read, and where results are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lamina.backends.cpu.fuse import (
+    FULL,
+    KEPT,
+    Fusion,
+    Group,
+    collapse,
+    scalar_constant,
+    squeeze,
+    tile_sections,
+)
+from lamina.backends.cpu.nest import (
+    Axis,
+    Bits,
+    Bound,
+    Count,
+    Gather,
+    Leaf,
+    Load,
+    Nest,
+    Number,
+    Piece,
+    Pieces,
+    Place,
+    Statement,
+    Store,
+    merge_axes,
+)
+from lamina.backends.cpu.views import View
+from lamina.core.shapes import row_major_strides
+from lamina.ir import primitives as p
+from lamina.ir.graph import Value
+
+
+class Describer:
+    """Writes a group of a fusion down as a nest."""
+
+    def __init__(self, fusion: Fusion, group: Group) -> None:
+        self.fusion = fusion
+        self.group = group
+        self.rank = len(group.domain)
+
+    def nest(self, stored: Iterable[tuple[Value, Value]], guards: Iterable[Value]) -> Nest:
+        """stored: (value, root to write it to) for every value of the group that needs memory."""
+        statements = self.statements()
+        guarded = set(guards)
+        stores = [
+            Store(value, root, self.place_of(self.group.values[value]), value in guarded)
+            for value, root in stored
+        ]
+        axes = [
+            Axis(extent, axis in (self.group.inner or ())) for axis, extent in enumerate(self.group.domain)
+        ]
+        return merge_axes(Nest(tuple(axes), statements, stores))
+
+    def place_of(self, level: str) -> Place:
+        """Where a value of that level lies in its own memory."""
+        if level == FULL:
+            return Place(0, row_major_strides(self.group.domain))
+        strides = [0] * self.rank
+        for axis, stride in zip(self.group.kept_axes, row_major_strides(self.group.kept_shape)):
+            strides[axis] = stride
+        return Place(0, tuple(strides))
+
+    def statements(self, known: dict[Value, Statement] | None = None) -> list[Statement]:
+        """The group's values in order; `known` gives values that are there already (a product's tile)."""
+        made: dict[Value, Statement] = dict(known or {})
+        for value, level in self.group.values.items():
+            if value in made:
+                continue
+            operands = tuple(
+                self._operand(value, position, made) for position in range(len(value.node.inputs))
+            )
+            if value.primitive in (p.gather, p.pad, p.concatenate, p.random_bits):
+                operands = (self._windowed(value),)
+            stage = 0
+            for operand in operands:
+                if isinstance(operand, Statement):
+                    stage = max(stage, operand.stage)
+            statement = Statement(value, value.primitive, operands, level, stage)
+            if statement.reduces:
+                statement.stage = stage + 1
+            made[value] = statement
+        return [made[value] for value in self.group.values]
+
+    def _operand(self, user: Value, position: int, made: dict[Value, Statement]) -> Statement | Leaf:
+        if user.primitive in (p.gather, p.pad, p.concatenate, p.random_bits):
+            return Number(0, "int32")  # replaced by the windowed leaf
+        operand = user.node.inputs[position]
+        number = scalar_constant(operand)
+        if number is not None:
+            return Number(
+                number.constant.reshape(()).item() if number.constant is not None else 0, operand.dtype
+            )
+        view = self.fusion.resolve(operand)
+        if self.fusion.is_local(self.group, user, operand):
+            return made[view.root]
+        level = (
+            FULL if squeeze(operand.shape) == self.group.domain and not self._is_kept(user, operand) else KEPT
+        )
+        return self.leaf(operand, view, level)
+
+    def _is_kept(self, user: Value, operand: Value) -> bool:
+        """A pointwise kept value reads its operands at the kept axes, a reduction at the whole domain."""
+        return self.group.values[user] == KEPT and squeeze(user.shape) == squeeze(operand.shape)
+
+    def leaf(self, operand: Value, view: View, level: str) -> Load | Count:
+        place = Place(view.offset, self.spread(operand.shape, view.strides, level))
+        if view.root.primitive is p.iota:
+            return Count(place, operand.dtype)
+        return Load(view.root, place, operand.dtype)
+
+    def spread(self, shape: Sequence[int], strides: Sequence[int], level: str) -> tuple[int, ...]:
+        """Strides over the axes of a value as strides over the domain."""
+        used = [stride for extent, stride in zip(shape, strides) if extent != 1]
+        if level == FULL:
+            return tuple(used)
+        result = [0] * self.rank
+        for axis, stride in zip(self.group.kept_axes, used):
+            result[axis] = stride
+        return tuple(result)
+
+    def _windowed(self, value: Value) -> Leaf:
+        node, resolve = value.node, self.fusion.resolve
+        if value.primitive is p.random_bits:
+            view = resolve(node.inputs[0])
+            place = Place(0, self._along(value, row_major_strides(value.shape)))
+            return Bits(view.root, view.offset, view.strides[0], place)
+        if value.primitive is p.gather:
+            return self._gather(value)
+        if value.primitive is p.pad:
+            operand, fill = node.inputs
+            attributes = node.attributes
+            widths = zip(attributes["low"], attributes["interior"])
+            piece = self._piece(value, operand, [(low, between + 1) for low, between in widths])
+            return Pieces((piece,) if operand.size else (), self._scalar(fill))
+        axis, start, pieces = node.attributes["axis"], 0, []
+        for operand in node.inputs:
+            if operand.size:
+                places = [(start if position == axis else 0, 1) for position in range(value.ndim)]
+                pieces.append(self._piece(value, operand, places))
+            start += operand.shape[axis]
+        return Pieces(tuple(pieces), Number(0, value.dtype))
+
+    def _scalar(self, operand: Value) -> Number | Load:
+        number = scalar_constant(operand)
+        if number is not None and number.constant is not None:
+            return Number(number.constant.reshape(()).item(), operand.dtype)
+        view = self.fusion.resolve(operand)
+        return Load(view.root, Place(view.offset, (0,) * self.rank), operand.dtype)
+
+    def _along(self, value: Value, strides: Sequence[int]) -> tuple[int, ...]:
+        """Strides over the axes of one of the group's values as strides over the domain."""
+        return self.spread(value.shape, strides, self.group.values[value])
+
+    def _piece(self, value: Value, operand: Value, places: Sequence[tuple[int, int]]) -> Piece:
+        view = self.fusion.resolve(operand)
+        group = self.group
+        bounds = [Bound(axis, 0, 1, extent, 0) for axis, extent in enumerate(group.domain)]
+        axes = iter(range(self.rank) if group.values[value] == FULL else group.kept_axes)
+        for extent, own, stride, (low, every) in zip(value.shape, operand.shape, view.strides, places):
+            if extent != 1:
+                axis = next(axes)
+                bounds[axis] = Bound(axis, low, every, own, stride)
+        return Piece(view.root, view.offset, tuple(bounds), value.dtype)
+
+    def _gather(self, value: Value) -> Leaf:
+        operand, indices = value.node.inputs
+        axis = value.node.attributes["axis"]
+        view = self.fusion.resolve(operand)
+        around = indices.ndim
+        strides = (*view.strides[:axis], *(0 for _ in range(around)), *view.strides[axis + 1 :])
+        place = Place(view.offset, self._along(value, strides))
+        number = scalar_constant(indices)
+        index: Load | Count | Number
+        if number is not None and number.constant is not None:
+            index = Number(number.constant.reshape(()).item(), indices.dtype)
+        else:
+            index_view = self.fusion.resolve(indices)
+            before, after = axis, value.ndim - axis - around
+            index_strides = ((0,) * before) + index_view.strides + ((0,) * after)
+            index_place = Place(index_view.offset, self._along(value, index_strides))
+            if index_view.root.primitive is p.iota:
+                index = Count(index_place, indices.dtype)
+            else:
+                index = Load(index_view.root, index_place, indices.dtype)
+        return Gather(view.root, place, view.strides[axis], operand.shape[axis], index, value.dtype)
+
+
+def tile_strides(group: Group, place: Place) -> tuple[int, int, int]:
+    """A place over the domain of a product as strides over (batch, row, column); the fusion has checked it
+    exists.
+    """
+    assert group.head is not None
+    found = []
+    for first, last in tile_sections(group.head):
+        stride = collapse(list(zip(group.domain, place.strides))[first:last])
+        assert stride is not None
+        found.append(stride)
+    return found[0], found[1], found[2]
+
+
+def copy_nest(source: Value, view: View, root: Value, place: Place | None = None) -> Nest:
+    """A nest that copies what `view` sees of a value to the memory of `root`."""
+    domain = squeeze(source.shape)
+    strides = tuple(stride for extent, stride in zip(source.shape, view.strides) if extent != 1)
+    leaf: Leaf
+    number = scalar_constant(source)
+    if number is not None and number.constant is not None:
+        leaf = Number(number.constant.reshape(()).item(), source.dtype)
+    elif view.root.primitive is p.iota:
+        leaf = Count(Place(view.offset, strides), source.dtype)
+    else:
+        leaf = Load(view.root, Place(view.offset, strides), source.dtype)
+    statement = Statement(source, p.stop_gradient, (leaf,), FULL, 0)
+    store = Store(source, root, place or Place(0, row_major_strides(domain)))
+    return merge_axes(Nest(tuple(Axis(extent, False) for extent in domain), [statement], [store]))
