@@ -24,7 +24,7 @@ Arrays = list[np.ndarray[Any, Any]]
 
 DEFAULT_BATCH_SIZE = 32
 # Below this many rows a permutation costs less than handing it to another thread.
-_ROWS_WORTH_A_THREAD = 20_000
+_ROWS_WORTH_A_THREAD = 5_000
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
@@ -257,8 +257,14 @@ def permutation_of(seed: int, shuffle: bool | str) -> Callable[[int, int, int], 
     if not shuffle:
         return None
 
+    # Made once: a new bit generator asks the operating system for randomness that nobody needs.
+    bits = np.random.Philox(key=seed)
+    start = bits.state
+    random = np.random.Generator(bits)
+
     def permutation(number: int, rows: int, batch_size: int) -> Index:
-        random = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), number]))
+        start["state"]["counter"][:] = 0, number, 0, 0
+        bits.state = start
         if shuffle != "batch":
             return random.permutation(rows)
         whole = rows - rows % batch_size
