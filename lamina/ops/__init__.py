@@ -2,10 +2,10 @@
 """F2: the `keras.ops` names, as compositions of primitives.
 
 Called on Tensors they record nodes, on arrays they compute at once, on KerasTensors they extend the layer
-graph. `random` holds the stateless distributions; `nn` and `linalg` are the namespaces that Keras has too.
+graph. `random` holds the stateless distributions; `nn`, `numpy` and `linalg` are namespaces of Keras.
 """
 
-from lamina.ops import linalg, nn, operators, random
+from lamina.ops import linalg, nn, numpy, operators, random
 from lamina.ops.activation import (
     celu,
     elu,
@@ -337,6 +337,7 @@ _NOT_OPS = {
     "linalg",
     "ndim",
     "nn",
+    "numpy",
     "random",
     "result_type",
     "shape",

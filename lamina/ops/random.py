@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from lamina.core import dtypes
-from lamina.core.config import config
 from lamina.core.errors import ArgumentError, DTypeError
 from lamina.core.shapes import normalize_axis
 from lamina.ir import primitives as p
 from lamina.ir.trace import Tensor
-from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, like, promote, spread
+from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, lift, like, spread, wider_float
 from lamina.ops.move import as_shape, reshaped, slice_axis
 from lamina.ops.special import erfinv_single
 
@@ -122,20 +121,14 @@ def truncated_normal(key: Any, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, d
 
 def bernoulli(key: Any, shape: Any, probability: Any = 0.5) -> Any:
     """True with this probability, else False."""
-    drawn = bits(key, shape)
     if isinstance(probability, (int, float)):
         if not 0 <= probability <= 1:
             raise ArgumentError(f"A probability must lie from 0 to 1, got {probability}.")
-        limit = round(probability * 2**32)
+        drawn, limit = bits(key, shape), round(probability * 2**32)
         return p.less(drawn, like(drawn, limit)) if limit < 2**32 else p.equal(drawn, drawn)
     chance = as_float(probability)
-    unit = _unit(key, drawn.shape, wide_enough(dtype_of(chance)))
+    unit = _unit(key, as_shape(shape), wider_float(dtype_of(chance)))
     return elementwise(p.less, unit, as_tensor(chance, dtype_of(unit)))
-
-
-def wide_enough(dtype: str) -> str:
-    """At least float32, so that small probabilities keep their size."""
-    return dtypes.result_type(dtype, "float32")
 
 
 def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = "int32") -> Any:
@@ -158,7 +151,7 @@ def categorical(key: Any, logits: Any, num_samples: int, dtype: Any = "int32") -
         raise ArgumentError(f"categorical takes logits (batch, classes), got shape {logits.shape}.")
     batch, classes = logits.shape
     shape = (batch, num_samples, classes)
-    kind = wide_enough(dtype_of(logits))
+    kind = wider_float(dtype_of(logits))
     # The largest of the logits plus Gumbel noise is distributed as softmax(logits).
     noise = p.negative(p.log(p.negative(p.log(_open_unit(key, shape, kind)))))
     spread_logits = p.broadcast(as_tensor(logits, kind), shape=shape, axes=(0, 2))
@@ -180,7 +173,7 @@ def shuffle(key: Any, x: Any, axis: int = 0) -> Any:
 def gamma(key: Any, shape: Any, alpha: Any, dtype: Any = None) -> Any:
     """Gamma with shape parameter alpha and scale 1."""
     kind = _float_dtype(dtype)
-    return as_tensor(p.exp(_log_gamma(key, as_shape(shape), alpha, wide_enough(kind), 0, 1)), kind)
+    return as_tensor(p.exp(_log_gamma(key, as_shape(shape), alpha, wider_float(kind), 0, 1)), kind)
 
 
 def _log_gamma(key: Any, shape: tuple[int, ...], alpha: Any, dtype: str, part: int, parts: int) -> Any:
@@ -188,47 +181,46 @@ def _log_gamma(key: Any, shape: tuple[int, ...], alpha: Any, dtype: str, part: i
 
     Source: G. Marsaglia, W. Tsang, "A Simple Method for Generating Gamma Variables" (2000). At least 95 % of
     the proposals are accepted; the first accepted one of eight is taken, and with probability below 1e-10 the
-    last. For alpha < 1, gamma(alpha) is gamma(alpha + 1) u^(1 / alpha).
+    first. For alpha < 1, gamma(alpha) is gamma(alpha + 1) u^(1 / alpha).
     """
     rows = 2 * _GAMMA_TRIES + 1
     unit = _open_unit(key, (parts * rows, *shape), dtype)
-    unit = slice_axis(unit, 0, part * rows, (part + 1) * rows)
-    alpha = spread(as_tensor(as_float(alpha), dtype), shape)
-    if isinstance(unit, Tensor) and not isinstance(alpha, Tensor):
-        alpha = p.add(alpha, like(slice_row(unit, 0, shape), 0))
+    start = part * rows
+    uniforms, places, boosts = (
+        slice_axis(unit, 0, start + low, start + high)
+        for low, high in ((0, _GAMMA_TRIES), (_GAMMA_TRIES, rows - 1), (rows - 1, rows))
+    )
+    alpha = as_tensor(as_float(alpha), dtype)
+    alpha = spread(lift(alpha) if isinstance(unit, Tensor) else alpha, shape)
     is_small = p.less(alpha, like(alpha, 1))
     d = p.subtract(p.select(is_small, p.add(alpha, like(alpha, 1)), alpha), like(alpha, 1 / 3))
-    c = p.rsqrt(p.multiply(d, like(d, 9)))
-    cube = accepted = None
-    for attempt in range(_GAMMA_TRIES):
-        u = slice_row(unit, 2 * attempt, shape)
-        x = _normal_at(
-            p.subtract(p.multiply(slice_row(unit, 2 * attempt + 1, shape), like(u, 2)), like(u, 1))
-        )
-        base = p.add(p.multiply(c, x), like(x, 1))
-        positive = p.greater(base, like(base, 0))
-        base = p.select(positive, base, like(base, 1))
-        v = p.multiply(base, p.multiply(base, base))
-        bound = p.add(
-            p.multiply(p.multiply(x, x), like(x, 0.5)),
-            p.multiply(d, p.add(p.subtract(like(v, 1), v), p.log(v))),
-        )
-        good = p.bitwise_and(positive, p.less(p.log(u), bound))
-        cube = v if cube is None else p.select(accepted, cube, v)
-        accepted = good if accepted is None else p.bitwise_or(accepted, good)
-    boost = p.divide(p.log(slice_row(unit, rows - 1, shape)), p.select(is_small, alpha, like(alpha, 1)))
-    result = p.add(p.log(d), p.log(cube))
+    wide_d = spread(d, uniforms.shape)
+    # Proposals d v with v = (1 + c x)^3 for a normal x.
+    x = _normal_at(p.subtract(p.multiply(places, like(places, 2)), like(places, 1)))
+    base = p.add(p.multiply(p.rsqrt(p.multiply(wide_d, like(wide_d, 9))), x), like(x, 1))
+    is_positive = p.greater(base, like(base, 0))
+    base = p.select(is_positive, base, like(base, 1))
+    v = p.multiply(base, p.multiply(base, base))
+    half_square = p.multiply(p.multiply(x, x), like(x, 0.5))
+    bound = p.add(half_square, p.multiply(wide_d, p.add(p.subtract(like(v, 1), v), p.log(v))))
+    accepted = p.bitwise_and(is_positive, p.less(p.log(uniforms), bound))
+    result = p.add(p.log(d), p.log(_first(v, accepted)))
+    boost = p.divide(p.log(reshaped(boosts, shape)), p.select(is_small, alpha, like(alpha, 1)))
     return p.select(is_small, p.add(result, boost), result)
 
 
-def slice_row(x: Any, row: int, shape: tuple[int, ...]) -> Any:
-    return reshaped(slice_axis(x, 0, row, row + 1), shape)
+def _first(x: Any, accepted: Any) -> Any:
+    """Along the first axis, the first accepted element; the very first if there is none."""
+    place = p.argmax(accepted, axis=0)
+    number = p.iota(shape=x.shape, axis=0, dtype="int32")
+    is_chosen = elementwise(p.equal, number, place)
+    return p.reduce_sum(p.select(is_chosen, x, like(x, 0)), axes=(0,))
 
 
 def beta(key: Any, shape: Any, alpha: Any, beta: Any, dtype: Any = None) -> Any:
     """Beta with these two parameters: g / (g + h) of two gamma variates."""
     kind, shape = _float_dtype(dtype), as_shape(shape)
-    compute = wide_enough(kind)
+    compute = wider_float(kind)
     first = _log_gamma(key, shape, alpha, compute, 0, 2)
     second = _log_gamma(key, shape, beta, compute, 1, 2)
     return as_tensor(p.sigmoid(p.subtract(first, second)), kind)
@@ -236,14 +228,14 @@ def beta(key: Any, shape: Any, alpha: Any, beta: Any, dtype: Any = None) -> Any:
 
 def binomial(key: Any, shape: Any, counts: Any, probabilities: Any, dtype: Any = None) -> Any:
     """How many of `counts` trials succeed. The counts must be known when the program is traced."""
-    kind, shape = dtypes.standardize(dtype or config.floatx), as_shape(shape)
+    kind, shape = dtypes.standardize(dtype), as_shape(shape)
     counts = as_tensor(counts)
     if isinstance(counts, Tensor):
         raise ArgumentError("binomial needs counts that are known when the program is traced.")
     trials = int(np.max(np.asarray(counts))) if counts.size else 0
     unit = _unit(key, (trials, *shape), "float32")
-    _, chance = promote(unit, probabilities)
+    chance = as_tensor(as_float(probabilities), "float32")
     number = p.iota(shape=unit.shape, axis=0, dtype="int32")
-    hit = elementwise(p.less, unit, as_tensor(chance, "float32"))
+    hit = elementwise(p.less, unit, chance)
     takes_part = elementwise(p.less, number, as_tensor(counts, "int32"))
     return as_tensor(p.reduce_sum(as_tensor(p.bitwise_and(hit, takes_part), "int32"), axes=(0,)), kind)

@@ -107,3 +107,11 @@ def traced(name, arguments, sample):
 def test_names_are_keras_names(real_keras):
     ours = {name for name in ops.__all__ if name not in ("random", "result_type", "getitem")}
     assert [name for name in sorted(ours) if not hasattr(real_keras.ops, name)] == []
+
+
+@pytest.mark.parametrize("space", ["nn", "numpy", "linalg"])
+def test_namespaces_are_those_of_keras(space, real_keras):
+    ours, theirs = getattr(ops, space), getattr(real_keras.ops, space)
+    here = {name for name in ours.__all__ if callable(getattr(ours, name))}
+    there = {name for name in dir(theirs) if callable(getattr(theirs, name)) and name in ops.__all__}
+    assert here == there
