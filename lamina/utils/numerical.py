@@ -8,7 +8,6 @@ import numpy as np
 
 from lamina import ops
 from lamina.core.errors import DataError
-from lamina.interp.array import Array
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor
 
@@ -18,12 +17,12 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
 
     x: integers (or floats that are whole) of any shape; a last axis of extent 1 is dropped. num_classes: by
     default the largest number in `x` plus 1. The result has one more axis, of extent `num_classes`, at the
-    end. Traced tensors are accepted too; their classes cannot be counted or checked.
+    end. Arrays give NumPy arrays. Traced tensors are accepted; their classes cannot be counted or checked.
 
     Raises DataError for numbers that are negative, fractional, or not below `num_classes`.
 
     >>> to_categorical([0, 2], num_classes=3)
-    Array([[1., 0., 0.],
+    array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
     if isinstance(x, (Tensor, KerasTensor)):
@@ -50,7 +49,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
             expected=f"whole numbers from 0 to {count - 1}",
             got=str(classes.min() if classes.min() < 0 else classes.max()),
         )
-    return ops.one_hot(classes.astype(np.int32), count)
+    return np.asarray(ops.one_hot(classes.astype(np.int32), count))
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
@@ -59,7 +58,7 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
     order: of the norm, 2 for Euclidean lengths. NumPy arrays give NumPy arrays, tensors tensors.
 
     >>> normalize(np.array([[3.0, 4.0]]))
-    Array([[0.6, 0.8]])
+    array([[0.6, 0.8]])
     """
     if isinstance(x, (Tensor, KerasTensor)):
         return ops.normalize(x, axis=axis, order=order)
@@ -67,4 +66,4 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
     given = given if given.dtype.kind == "f" else given.astype(np.float64)
     norm = np.linalg.norm(given, order, axis, keepdims=True)
     norm[norm == 0] = 1
-    return (given / norm).view(Array)
+    return given / norm
