@@ -41,6 +41,7 @@ class Compiling(Steps):
     _loss_tracker: Any = None
     _compile_arguments: dict[str, Any] | None = None
     _trainable_when_compiled: tuple[tuple[Any, bool], ...] = ()
+    _warned = False
 
     def compile(
         self,
@@ -103,8 +104,19 @@ class Compiling(Steps):
                 "steps_per_execution": self.steps_per_execution,
                 "jit_compile": self.jit_compile,
             }
-            self.compiled = True
+            self.compiled, self._warned = True, False
         self._forget_programs()
+
+    def _warn_of_frozen_layers(self) -> None:
+        """Layers that were frozen or unfrozen after `compile` without effect: Keras' rule, and a trap."""
+        changed = [layer.name for layer, flag in self._trainable_when_compiled if layer.trainable != flag]
+        if changed and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"Layers were frozen or unfrozen after compile(): {', '.join(changed[:5])}. "
+                "It takes effect when compile() is called again.",
+                stacklevel=4,
+            )
 
     # --- programs ----------------------------------------------------------------------------------
 
@@ -148,7 +160,8 @@ class Compiling(Steps):
             found += self._compile_loss.metrics
         found += self._metrics  # type: ignore[attr-defined]
         for layer in self._flatten_layers(include_self=False):  # type: ignore[attr-defined]
-            found += layer._metrics
+            if not isinstance(layer, Compiling):  # a model inside a model keeps its metrics to itself
+                found += layer._metrics
         return found
 
     @property

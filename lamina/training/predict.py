@@ -56,12 +56,16 @@ class Predictor:
         """The outputs for all rows of `data` in one go. given: the NumPy array that `data` was made of."""
         run, structure = self._runner(data)
         if isinstance(given, np.ndarray) and len(data.arrays) == 1 and structure is None:
-            target = data.arrays[0].dtype
-            if len(self._ready) >= _KEPT:
-                self._ready.clear()
-            self._ready[given.shape, given.dtype] = _single(run, None if target == given.dtype else target)
+            self._remember(given, data.arrays[0].dtype, run)
         outputs = run(data.arrays)
         return tree.pack_like(structure, outputs)
+
+    def _remember(self, given: Array, dtype: Any, run: Callable[[Arrays], list[Array]]) -> None:
+        if given.dtype != dtype and given.dtype.kind != "f":
+            return  # whole numbers have to be looked at before they are made shorter
+        if len(self._ready) >= _KEPT:
+            self._ready.clear()
+        self._ready[given.shape, given.dtype] = _single(run, None if given.dtype == dtype else dtype)
 
     def is_row_by_row(self, data: DataSet) -> bool:
         """Whether rows are predicted independently of each other, so that batches may be cut at will."""

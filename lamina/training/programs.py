@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -138,15 +137,9 @@ def trainable_as_compiled(model: Any) -> Iterator[None]:
     """Inside, layers are trainable or frozen as they were when `compile` was called: Keras' rule."""
     compiled: Sequence[tuple[Any, bool]] = model._trainable_when_compiled
     now = [(layer, layer.trainable) for layer, _ in compiled]
-    changed = [layer.name for (layer, was), (_, is_now) in zip(compiled, now) if was != is_now]
-    if not changed:
+    if now == list(compiled):
         yield
         return
-    warnings.warn(
-        f"Layers were frozen or unfrozen after compile(): {', '.join(changed[:5])}. "
-        "It takes effect when compile() is called again.",
-        stacklevel=2,
-    )
     _set_trainable(compiled)
     try:
         yield

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import tree
+from lamina.interp.array import Array
 from lamina.ir.symbolic import KerasTensor
 from lamina.random import make_default_seed
 from lamina.training import checks, weights
@@ -221,7 +222,7 @@ class Trainer(Compiling):
         batch_size: rows at a time; left out, it is chosen for speed if rows do not influence each other.
         verbose: "auto" shows progress only where it takes long.
         """
-        if callbacks is None and steps is None and batch_size is None and type(x) is np.ndarray:
+        if callbacks is None and steps is None and batch_size is None and type(x) in _PLAIN_ARRAYS:
             ready = self._predictor.fast(x)
             if ready is not None and verbose in (0, "auto"):
                 return ready(x)
@@ -270,7 +271,7 @@ class Trainer(Compiling):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for these rows, in one go."""
-        if type(x) is np.ndarray:
+        if type(x) in _PLAIN_ARRAYS:
             ready = self._predictor.fast(x)
             if ready is not None:
                 return ready(x)
@@ -309,8 +310,10 @@ class Trainer(Compiling):
         """Everything that can fail before the first step, and the programs for the batches that will come."""
         sample = adapter.sample()
         self._ensure_built(sample)
-        if kind == "train" and not self.trainable_variables:  # type: ignore[attr-defined]
-            warnings.warn("The model has no trainable weights: nothing will be learnt.", stacklevel=3)
+        if kind == "train":
+            self._warn_of_frozen_layers()
+            if not self.trainable_variables:  # type: ignore[attr-defined]
+                warnings.warn("The model has no trainable weights: nothing will be learnt.", stacklevel=3)
         for batch_type in adapter.batch_types():
             self._programs.get(kind, batch_type)
         self._check_targets(sample)
@@ -358,4 +361,5 @@ def _is_due(epoch: int, validation_freq: Any) -> bool:
     return epoch + 1 in validation_freq
 
 
+_PLAIN_ARRAYS = (np.ndarray, Array)
 _EVALUATE = ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks", "return_dict")
