@@ -221,13 +221,20 @@ def binary(primitive: Primitive, x1: Any, x2: Any, also: tuple[Any, ...] = ()) -
 
 
 def pair(x1: Any, x2: Any, also: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-    """Two operands promoted to one dtype and brought to one shape."""
-    if isinstance(x2, (bool, int, float)) and not isinstance(x1, (bool, int, float)):
+    """Two operands promoted to one dtype (a float if `also` has float) and brought to one shape."""
+    is_number1, is_number2 = isinstance(x1, (bool, int, float)), isinstance(x2, (bool, int, float))
+    if is_number1 and is_number2:
+        return together(*promote(x1, x2, also=also))
+    if is_number2:
         x1 = _promoted(x1, x2, also)
         return x1, like(x1, x2)
-    if isinstance(x1, (bool, int, float)) and not isinstance(x2, (bool, int, float)):
+    if is_number1:
         x2 = _promoted(x2, x1, also)
         return like(x2, x1), x2
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    kind = dtype_of(x1)
+    if kind == dtype_of(x2) and (not also or dtypes.is_float(kind)):
+        return together(x1, x2)
     return together(*promote(x1, x2, also=also))
 
 
