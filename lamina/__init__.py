@@ -15,13 +15,15 @@ from typing import Any
 from lamina.core.version import __version__ as __version__
 
 _MODULES = frozenset(
-    ["activations", "backends", "callbacks", "config", "constraints", "core", "datasets", "explain", "grad",
-     "initializers", "interp", "ir", "layers", "losses", "metrics", "models", "ops", "optimizers", "passes",
-     "random", "regularizers", "report", "saving", "training", "tree", "utils", "variables"]
+    ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
+     "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics", "models", "ops",
+     "optimizers", "passes", "random", "regularizers", "report", "saving", "training", "tree", "utils",
+     "variables"]
 )  # fmt: skip
 
 # Public name -> the module that has it.
 _NAMES = {
+    "DTypePolicy": "lamina.layers.dtype_policy",
     "Function": "lamina.models",
     "Initializer": "lamina.initializers",
     "Input": "lamina.layers",
@@ -31,12 +33,15 @@ _NAMES = {
     "Loss": "lamina.losses",
     "Metric": "lamina.metrics",
     "Model": "lamina.models",
+    "Operation": "lamina.layers.operation",
     "Optimizer": "lamina.optimizers",
     "Regularizer": "lamina.regularizers",
     "Sequential": "lamina.models",
     "Variable": "lamina.variables",
     "function": "lamina.function",
     "gradients": "lamina.function",
+    "name_scope": "lamina.core.naming",
+    "version": "lamina.core.version",
 }
 
 

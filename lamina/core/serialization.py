@@ -58,9 +58,9 @@ def get_custom_objects() -> dict[str, Any]:
     return _custom_objects
 
 
-def get_registered_name(target: Any) -> str:
-    """The name `target` was registered under, or its Python name."""
-    return _custom_names[target] if target in _custom_names else str(target.__name__)
+def get_registered_name(obj: Any) -> str:
+    """The name `obj` was registered under, or its Python name."""
+    return _custom_names[obj] if obj in _custom_names else str(obj.__name__)
 
 
 def get_registered_object(
@@ -183,39 +183,39 @@ def _room(target: Any) -> str:
 # --- objects to dicts ------------------------------------------------------------------------------
 
 
-def serialize_object(target: Any) -> Any:
+def serialize_object(obj: Any) -> Any:
     """A JSON-able description of plain values, arrays, containers, functions, objects with `get_config`."""
-    if isinstance(target, np.generic):
-        return target.item()
-    if isinstance(target, _PLAIN):
-        return target
-    if isinstance(target, tuple):
-        return tuple(serialize_object(item) for item in target)
-    if isinstance(target, list):
-        return [serialize_object(item) for item in target]
-    if isinstance(target, Mapping):
-        return {key: serialize_object(value) for key, value in target.items()}
-    if isinstance(target, np.ndarray):
-        return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": target.dtype.name}}
-    if isinstance(target, bytes):
-        return {"class_name": "__bytes__", "config": {"value": target.decode("utf-8")}}
-    if isinstance(target, slice):
-        parts = {part: serialize_object(getattr(target, part)) for part in ("start", "stop", "step")}
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, _PLAIN):
+        return obj
+    if isinstance(obj, tuple):
+        return tuple(serialize_object(item) for item in obj)
+    if isinstance(obj, list):
+        return [serialize_object(item) for item in obj]
+    if isinstance(obj, Mapping):
+        return {key: serialize_object(value) for key, value in obj.items()}
+    if isinstance(obj, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if isinstance(obj, bytes):
+        return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
+    if isinstance(obj, slice):
+        parts = {part: serialize_object(getattr(obj, part)) for part in ("start", "stop", "step")}
         return {"class_name": "__slice__", "config": parts}
-    if target is Ellipsis:
+    if obj is Ellipsis:
         return {"class_name": "__ellipsis__", "config": {}}
-    if isinstance(target, (types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
-        return _serialize_function(target)
-    if isinstance(target, type):
+    if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
+        return _serialize_function(obj)
+    if isinstance(obj, type):
         raise ArgumentError(
-            f"Cannot serialize the class {target.__name__}.", fix=f"pass an object: {target.__name__}(...)."
+            f"Cannot serialize the class {obj.__name__}.", fix=f"pass an object: {obj.__name__}(...)."
         )
-    if not hasattr(target, "get_config"):
+    if not hasattr(obj, "get_config"):
         raise ArgumentError(
-            f"Cannot serialize an object of type {type(target).__name__}.",
+            f"Cannot serialize an object of type {type(obj).__name__}.",
             fix="give its class get_config(self), returning the constructor's arguments as a dict.",
         )
-    return _serialize_instance(target)
+    return _serialize_instance(obj)
 
 
 def _serialize_function(function: Any) -> dict[str, Any]:

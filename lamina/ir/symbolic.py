@@ -38,6 +38,8 @@ class KerasTensor(SymbolicOperators):
     ) -> None:
         self.shape = tuple(shape)
         self.dtype = dtype
+        self.sparse = sparse
+        self.ragged = ragged
         self.name = name or "keras_tensor"
         self.history = history
         self._keras_mask: Any = None
@@ -46,8 +48,8 @@ class KerasTensor(SymbolicOperators):
     def ndim(self) -> int:
         return len(self.shape)
 
-    def reshape(self, new_shape: Any) -> Any:
-        return OPERATORS["reshape"](self, new_shape)
+    def reshape(self, newshape: Any) -> Any:
+        return OPERATORS["reshape"](self, newshape)
 
     def squeeze(self, axis: Any = None) -> Any:
         return OPERATORS["squeeze"](self, axis)

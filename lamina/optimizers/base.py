@@ -261,6 +261,16 @@ class Optimizer:
 
     # --- updating ----------------------------------------------------------------------------------
 
+    def assign(self, variable: Variable, value: Any) -> None:
+        """`variable.assign(value)`, as rules written for Keras spell it."""
+        variable.assign(value)
+
+    def assign_add(self, variable: Variable, value: Any) -> None:
+        variable.assign_add(value)
+
+    def assign_sub(self, variable: Variable, value: Any) -> None:
+        variable.assign_sub(value)
+
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one variable, and its slots, with its gradient."""
         raise NotImplementedError(
