@@ -1,9 +1,9 @@
 """THE table: every primitive with its attributes, its shape and dtype rule, and its traits.
 
 A primitive is strict: operands of a binary primitive have the same shape and the same dtype; broadcasting,
-promotion and defaults are compositions, written in `lamina.ops`. A row reads
-`name = define(name, arity, rule, *traits)`; calling the row applies the primitive through `bind`:
-`add(x, y)`, `reduce_sum(x, axes=(0,))`. The section order is the same in every table of the project.
+promotion and defaults are compositions, written in `lamina.ops`. A row reads `name = define(name, arity,
+rule, *traits)`; calling the row applies the primitive through `bind`: `add(x, y)`, `reduce_sum(x,
+axes=(0,))`. The section order is the same in every table of the project.
 
 A rule takes the operand types and the attributes as keywords, and returns the type of each output.
 """
@@ -338,7 +338,8 @@ sigmoid = define("sigmoid", 1, _float, ELEMENTWISE)  # 1 / (1 + exp(-x))
 erf = define("erf", 1, _float, ELEMENTWISE)
 invert = define("invert", 1, _bits, ELEMENTWISE)  # bitwise not; logical not on booleans
 is_finite = define("is_finite", 1, _predicate, ELEMENTWISE)
-cast = define("cast", 1, _cast, ELEMENTWISE)  # float to integer truncates; any to bool is x != 0
+# float to integer truncates, what does not fit becomes the nearest limit, NaN 0; any to bool is x != 0
+cast = define("cast", 1, _cast, ELEMENTWISE)
 stop_gradient = define("stop_gradient", 1, _any, ELEMENTWISE)  # x, with derivative zero
 
 # --- binary ----------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ divide = define("divide", 2, _float, ELEMENTWISE)
 floor_divide = define("floor_divide", 2, _number, ELEMENTWISE)  # rounds down, as Python; integers by 0 give 0
 # sign of the divisor, as Python's %; integers by 0 give 0
 remainder = define("remainder", 2, _number, ELEMENTWISE)
-power = define("power", 2, _number, ELEMENTWISE)
+power = define("power", 2, _number, ELEMENTWISE)  # integers to a negative power: 0, unless of 1 or -1
 maximum = define("maximum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # NaN if either is
 minimum = define("minimum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
 arctan2 = define("arctan2", 2, _float, ELEMENTWISE)
