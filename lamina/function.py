@@ -103,8 +103,7 @@ def gradients(loss: Any, variables: Sequence[Any]) -> list[Any]:
     """The derivatives of a scalar `loss` with respect to `variables`, inside a traced function.
 
     variables: Variables, or tensors the loss was computed from. A variable the loss does not depend on gets
-    zeros.
-    Raises GradientError outside a trace, or when `loss` is not a float scalar.
+    zeros. Raises GradientError outside a trace, or when `loss` is not a float scalar.
 
     >>> @lamina.function
     ... def step(x, y):

@@ -1,8 +1,8 @@
 """The contract between the library and its backends.
 
 A Program is a pure function of state, Program(state, inputs) -> (outputs, new state), with guards: the new
-state is kept only if every guard is finite everywhere. An Executable runs it on arrays; state arrays are updated in
-place, and change hands only at step boundaries.
+state is kept only if every guard is finite everywhere. An Executable runs it on arrays; state arrays are
+updated in place, and change hands only at step boundaries.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Program:
 
 
 class StepsResult(NamedTuple):
-    """What `run_steps` did: steps applied, whether a guard stopped it (at step `done`), the last step's outputs."""
+    """What `run_steps` did: steps applied, whether all guards held, the last step's outputs.
+
+    When a guard did not hold, that was at step `done`, which was not applied.
+    """
 
     done: int
     finite: bool
@@ -110,10 +113,10 @@ class Executable(Protocol):
     def run_steps(
         self, states: Sequence[Array], data: Sequence[Array], index: np.ndarray[Any, np.dtype[np.int64]]
     ) -> StepsResult:
-        """`len(index)` steps. Step s takes row `index[s]` of every array in `data`, which line up with the inputs.
+        """`len(index)` steps. Step s takes the rows `index[s]` of every array in `data`, one for each input.
 
-        An entry of `data` may have another dtype than its input when `can_convert` says so (uint8 to float32).
-        Stops before the first step whose guards fail. The caller has checked that the indices are in range.
+        An array may have another dtype than its input: images of uint8 become float32 while their rows are
+        gathered. Stops before the first step whose guards fail. The indices have been checked by the caller.
         """
         ...
 

@@ -28,8 +28,8 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
     """Apply `primitive`. Tensors in: a Tensor out. Values in: a Value out. Only arrays in: arrays out.
 
     Without operands (iota), a trace that is under way makes it a Tensor. Passes and gradient rules, which
-    work on Values, make such leaves with `constant_value`, `full` and `iota_value`.
-    A primitive with one output gives it bare; one with several gives a tuple.
+    work on Values, make such leaves with `constant_value`, `full` and `iota_value`. A primitive with one
+    output gives it bare; one with several gives a tuple.
     """
     kinds = [type(operand) for operand in inputs]
     results: tuple[Any, ...]

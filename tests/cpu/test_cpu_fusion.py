@@ -104,7 +104,9 @@ def test_adam_is_one_pass_that_writes_its_state_in_place():
     plan = make_plan(adam_program())
     assert plan.phases == []
     ((only,),) = plan.commits
-    assert {target for targets in plan.targets.values() for (target,) in [targets]} == set(plan.program.states)
+    assert {target for targets in plan.targets.values() for (target,) in [targets]} == set(
+        plan.program.states
+    )
     assert plan.arena_bytes == 0
     assert len(only.values) > 5
 
@@ -146,7 +148,7 @@ def _crossentropy_program():
 def test_kernels_call_nothing_and_use_the_whole_vector(work, level):
     text = listing(WORK[work](), level)
     called = set(re.findall(r"^\s+(?:callq?|bl)\s+(\S+)", text, re.MULTILINE))
-    # The loop of steps calls kernels and the barrier; kernels call nothing, the barrier calls through its record.
+    # The loop of steps calls kernels and the barrier; the barrier calls through its record.
     assert {name for name in called if not re.fullmatch(r"k\d+|barrier|\.?L?k\d+|\*.*", name)} == set()
     register = {"avx512": "%zmm", "avx2": "%ymm", "sse2": "%xmm", "aarch64": "v0.4s"}[level]
     assert register in text

@@ -16,11 +16,23 @@ from lamina.ir.primitives import TABLE
 from lamina.ir.structure import structure_key
 from lamina.ir.trace import new_input
 
-ELEMENTARY = ["exp", "log", "tanh", "sigmoid", "power", "maximum", "cast", "reduce_sum", "dot", "gather", "sort"]
+ELEMENTARY = [
+    "exp",
+    "log",
+    "tanh",
+    "sigmoid",
+    "power",
+    "maximum",
+    "cast",
+    "reduce_sum",
+    "dot",
+    "gather",
+    "sort",
+]
 
 
 def rows_of(name):
-    """The rows of a primitive as one program: inputs, arrays, and for each row (sample, operands, outputs)."""
+    """The rows of a primitive as one program: inputs, arrays, (sample, operands, outputs) per row."""
     inputs, arrays, rows = [], [], []
     for sample in BY_PRIMITIVE[name]:
         operands, attributes = sample.build(np.random.default_rng(zlib.crc32(sample.id.encode())))

@@ -1,4 +1,4 @@
-"""State in the native backend: updates in place and by copy, guards, threads, interruption, the disk cache."""
+"""State in the native backend: updates in place and by copy, guards, threads, aborting, the disk cache."""
 
 import threading
 import time

@@ -1,8 +1,8 @@
 """The barrier between phases: a counter and a generation, with a wait that grows patient.
 
 Spin for a while (phases are short), then give the processor away, then nap: on a busy or oversubscribed
-machine waiting
-must cost little. Source: the sense-reversing central barrier, Mellor-Crummey and Scott (1991).
+machine waiting must cost little. Source: the sense-reversing central barrier, Mellor-Crummey and Scott
+(1991).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 own.
 
 An entry is one file: a checksum, a JSON head (what the runtime must know), the machine code. Anything
-unexpected - a damaged file,
-another version, a directory that others may write to - is a miss, never an error.
+unexpected - a damaged file, another version, a directory that others may write to - is a miss, never an
+error.
 """
 
 from __future__ import annotations

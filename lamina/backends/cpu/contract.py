@@ -24,14 +24,14 @@ The epilogue is called once for each vector of finished sums, at the place where
         total = builder.op("fadd", value, bias)
         place.store(builder, total, builder.arguments[4], c_strides)
 
-`place.lanes` elements lie next to each other along j, starting at (place.batch, place.row, place.column), all
-i64 registers; `place.mask` is None, or a constant mask at the right edge. `place.load`, `place.store` and
-`place.pointer` address any operand by its strides over (batch, i, j), zero where it is broadcast, with the
-offset arithmetic shared between the places of a tile. Without an epilogue the sums are stored to `c`; with
-one, `c` is not touched (pass null if you like), and K = 0 gives zeros through the epilogue.
-A long epilogue is emitted as a loop over the places of a tile, a short one for each place; it must not
-depend on how often it is called. Half precision is summed, and handed to the epilogue, in float32.
-A narrow C (N of a few columns) calls the epilogue with few lanes, one row at a time.
+`place.lanes` elements lie next to each other along j, starting at (place.batch, place.row, place.column),
+all i64 registers; `place.mask` is None, or a constant mask at the right edge. `place.load`, `place.store`
+and `place.pointer` address any operand by its strides over (batch, i, j), zero where it is broadcast, with
+the offset arithmetic shared between the places of a tile. Without an epilogue the sums are stored to `c`;
+with one, `c` is not touched (pass null if you like), and K = 0 gives zeros through the epilogue. A long
+epilogue is emitted as a loop over the places of a tile, a short one for each place; it must not depend on
+how often it is called. Half precision is summed, and handed to the epilogue, in float32. A narrow C (N of a
+few columns) calls the epilogue with few lanes, one row at a time.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from lamina.backends.cpu.contract_kernel import Epilogue, TileKernel
 from lamina.backends.cpu.contract_narrow import NarrowKernel, NarrowPlan, plan_narrow
 from lamina.backends.cpu.contract_place import Place
 from lamina.backends.cpu.contract_plan import ContractPlan, ContractSpec, TilePlan, plan_tiles
+from lamina.backends.cpu.contract_ragged import RaggedKernel, RaggedPlan, plan_ragged
 from lamina.backends.cpu.emit import Builder, Module, Register
 from lamina.backends.cpu.target import Target
 
@@ -51,7 +52,7 @@ __all__ = ["ContractPlan", "ContractSpec", "Epilogue", "Place", "emit_contract",
 
 def plan_contract(spec: ContractSpec, target: Target) -> ContractPlan:
     """Decide how to compute `spec` on `target`."""
-    return plan_narrow(spec, target) or plan_tiles(spec, target)
+    return plan_narrow(spec, target) or plan_ragged(spec, target) or plan_tiles(spec, target)
 
 
 def emit_contract(
@@ -67,6 +68,8 @@ def emit_contract(
     epilogue = epilogue or _store_sums(plan)
     if isinstance(plan, NarrowPlan):
         NarrowKernel(builder, plan, epilogue).emit()
+    elif isinstance(plan, RaggedPlan):
+        RaggedKernel(builder, plan, epilogue).emit()
     elif isinstance(plan, TilePlan) and plan.tasks:
         TileKernel(builder, plan, epilogue).emit()
     builder.finish()

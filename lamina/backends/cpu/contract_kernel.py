@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from lamina.backends.cpu import math
 from lamina.backends.cpu.contract_place import Place, Tile
 from lamina.backends.cpu.contract_plan import DEAL, DIRECT, TRANSPOSE, Panels, Piece, TilePlan, round_up
-from lamina.backends.cpu.contract_shuffle import dealt, joined, part, transposed_blocks
+from lamina.backends.cpu.contract_shuffle import dealt, transpose_lines
 from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
 from lamina.backends.cpu.emit import (
     ELEMENT,
@@ -284,7 +284,13 @@ class TileKernel:
                 step = builder.intrinsic("smin", "i64", loop.index, index(spec.k - group))
                 source = builder.pointer(here, step, self.element)
                 target = builder.pointer(there, builder.multiply(step, plan.panel_stride), self.total)
-                self._transpose(piece, source, target, group)
+                transpose_lines(
+                    builder,
+                    (source, spec.b_strides[2], piece.valid),
+                    (target, plan.panel_stride, piece.lanes),
+                    self.element,
+                    group,
+                )
         elif spec.k:
             with builder.loop(0, spec.k, 1, [here, there]) as loop:
                 builder.store(
@@ -320,25 +326,6 @@ class TileKernel:
                 value, load_operand(builder, plan.target, plan.spec.dtype, 1, address), lane
             )
         return value
-
-    def _transpose(self, piece: Piece, here: Register, there: Register, group: int) -> None:
-        """`group` steps of k of one piece: columns are read 16 bytes along k, and written as rows.
-
-        Column `group * q + r` comes into 128-bit quarter q of vector r, so what is left is one transposition
-        of `group` x `group` elements inside every quarter, log2(group) shuffles for each vector.
-        """
-        builder, plan, stride = self.builder, self.plan, self.plan.spec.b_strides[2]
-        columns = [
-            builder.load(vector(self.element, group), builder.pointer(here, column * stride, self.element))
-            for column in range(piece.valid)
-        ]
-        columns += [constant(0, self.element, group)] * (max(piece.lanes, group) - piece.valid)
-        vectors = [joined(builder, columns[remainder::group]) for remainder in range(group)]
-        for step, value in enumerate(transposed_blocks(builder, vectors)):
-            if piece.lanes < group:
-                value = part(builder, value, 0, piece.lanes)
-            address = builder.pointer(there, step * plan.panel_stride, self.total)
-            builder.store(value, address, align=self._alignment(piece))
 
 
 def _by_row(sums: Sequence[Register], width: int) -> list[list[Register]]:

@@ -25,7 +25,7 @@ from lamina.backends.cpu.contract_plan import (
     split_columns,
     sum_dtype,
 )
-from lamina.backends.cpu.contract_shuffle import dealt, folded, woven
+from lamina.backends.cpu.contract_shuffle import dealt, filled, folded, woven
 from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
 from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, vector
 from lamina.backends.cpu.target import Target
@@ -218,13 +218,7 @@ class NarrowKernel:
 
     def _widened(self, value: Register) -> Register:
         """A short vector at the end of k, filled up with zeros."""
-        lanes = self.plan.lanes
-        if value.lanes == lanes:
-            return value
-        if value.lanes == 1:
-            return self.builder.insert(constant(0, self.element, lanes), value, 0)
-        zeros = constant(0, self.element, value.lanes)
-        return self.builder.shuffle(value, zeros, [min(lane, value.lanes) for lane in range(lanes)])
+        return filled(self.builder, value, self.plan.lanes)
 
     # -- vectors along the rows ----------------------------------------------------------------
 

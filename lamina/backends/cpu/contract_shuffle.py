@@ -4,14 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.backends.cpu.emit import Builder, Register, constant, is_floating
+from lamina.backends.cpu.emit import Builder, Register, bits_of, constant, is_floating, vector
 
 
 def part(builder: Builder, value: Register, start: int, count: int) -> Register:
     """`count` lanes of a vector, the bare element when that is one."""
+    if count == value.lanes:
+        return value
     if count == 1:
         return builder.extract(value, start)
     return builder.shuffle(value, None, range(start, start + count))
+
+
+def filled(builder: Builder, value: Register, lanes: int) -> Register:
+    """A short vector filled up with zeros."""
+    if value.lanes == lanes:
+        return value
+    if value.lanes == 1:
+        return builder.insert(constant(0, value.type, lanes), value, 0)
+    zeros = constant(0, value.element, value.lanes)
+    return builder.shuffle(value, zeros, [min(lane, value.lanes) for lane in range(lanes)])
+
+
+def transpose_lines(
+    builder: Builder,
+    source: tuple[Register, int, int],
+    target: tuple[Register, int, int],
+    element: str,
+    group: int,
+) -> None:
+    """Read `group` neighbours from each of several lines, and write them as `group` vectors across the lines.
+
+    source: where the first line starts, the step to the next, their number. target: where the first vector
+    goes, the step to the next, its lanes; lanes beyond the lines become zeros. `group` elements are 16 bytes.
+
+    Line `group * q + r` comes into 128-bit quarter q of vector r, so what is left is one transposition of
+    `group` x `group` elements inside every quarter, log2(group) shuffles for each vector.
+    """
+    here, line_step, count = source
+    there, row_step, lanes = target
+    lines = [
+        builder.load(vector(element, group), builder.pointer(here, line * line_step, element))
+        for line in range(count)
+    ]
+    lines += [constant(0, element, group)] * (max(lanes, group) - count)
+    vectors = [joined(builder, lines[remainder::group]) for remainder in range(group)]
+    for row, value in enumerate(transposed_blocks(builder, vectors)):
+        address = builder.pointer(there, row * row_step, element)
+        builder.store(part(builder, value, 0, lanes), address, align=lanes * bits_of(element) // 8)
 
 
 def joined(builder: Builder, parts: list[Register]) -> Register:
@@ -81,7 +121,7 @@ def dealt(builder: Builder, vectors: Sequence[Register]) -> list[Register]:
         order = range(first, 2 * lanes, 2)
         halves.append([builder.shuffle(x, y, order) for x, y in zip(vectors[::2], vectors[1::2])])
     even, odd = dealt(builder, halves[0]), dealt(builder, halves[1])
-    return [vector for pair in zip(even, odd) for vector in pair]
+    return [dealt_out for pair in zip(even, odd) for dealt_out in pair]
 
 
 def woven(builder: Builder, vectors: Sequence[Register], lanes: int) -> list[Register]:

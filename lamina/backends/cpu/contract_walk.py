@@ -9,7 +9,7 @@ from typing import TypeVar
 from lamina.backends.cpu.contract_plan import Panels, Tiles
 from lamina.backends.cpu.emit import Builder, Register, index
 
-Run = TypeVar("Run", Tiles, Panels)
+Run = TypeVar("Run", bound=Tiles | Panels)
 
 
 def divide(builder: Builder, number: Register, count: int) -> tuple[Register, Register]:

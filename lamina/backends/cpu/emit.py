@@ -4,8 +4,8 @@ The kernels are emitted in the form they should run in (explicit vectors, phis, 
 pass is needed afterwards, and writing text is several times faster than building an object tree.
 
 Element types are LLVM's names: "float", "double", "half", "bfloat", "i1", "i8" ... A vector of `lanes`
-elements has
-type `<lanes x element>`; with one lane it is the bare element, so the same code serves vectors and scalars.
+elements has type `<lanes x element>`; with one lane it is the bare element, so the same code serves vectors
+and scalars.
 """
 
 from __future__ import annotations
@@ -388,8 +388,8 @@ class Builder:
         """`for index in range(start, stop, step)`, with values carried from round to round.
 
         Set `loop.next` in the body; after the loop, `loop.results` holds the last values. With constant
-        bounds
-        the loop must run at least once unless nothing is carried (then a loop of no rounds is not entered).
+        bounds the loop must run at least once unless nothing is carried (then a loop of no rounds is not
+        entered).
         """
         first = index(start) if isinstance(start, int) else start
         last = index(stop) if isinstance(stop, int) else stop

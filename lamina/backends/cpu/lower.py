@@ -1,8 +1,8 @@
 """From loop nests to LLVM text: which axis becomes the vector, how tasks are cut, loops, loads, stores.
 
-A kernel is `void name(ptr buffer..., ptr flag, i64 begin, i64 end)` and does the tasks begin .. end-1.
-Tasks come from
-the shape alone and own what they write, so any partition of them among threads gives the same bits.
+A kernel is `void name(ptr buffer..., ptr flag, i64 begin, i64 end)` and does the tasks begin .. end-1. Tasks
+come from the shape alone and own what they write, so any partition of them among threads gives the same
+bits.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class Kernel:
     """An emitted function: its name, the memory it is called with, how many tasks it has.
 
     offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a
-    kernel takes
-    (left, right, unused, other buffers, flag, scratch, begin, end). count: the elements of a flat kernel
-    that serves every size; it takes (buffers, flag, count, begin, end).
+    kernel takes (left, right, unused, other buffers, flag, scratch, begin, end). count: the elements of a
+    flat kernel that serves every size; it takes (buffers, flag, count, begin, end).
     """
 
     name: str

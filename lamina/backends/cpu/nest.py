@@ -12,8 +12,7 @@ Grammar:
     Place     ::= offset + sum(stride * index) over the axes
 
 The inner axes are run through once per stage: what a reduction gives is known from the next stage on.
-Several adjacent axes
-that every place walks through as one are made one.
+Several adjacent axes that every place walks through as one are made one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The plan of a program: which kernels run in which phase, what is written where, and when state changes.
 
 A step runs in phases with a barrier after each: first everything that outputs and guards need, then - if no
-guard was
-raised - the commit: kernels that update state in place, and last the copies of updates that could not be
-made in place.
+guard was raised - the commit: kernels that update state in place, and last the copies of updates that could
+not be made in place.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ ALIGNMENT = 64
 @dataclass(frozen=True)
 class Place:
     """Where a value lives: ("state", position), ("input", position), ("output", position), ("constant",
-    position)
-    or ("arena", byte offset)."""
+    position) or ("arena", byte offset)."""
 
     kind: str
     at: int

@@ -1,8 +1,8 @@
 """Kernels with a loop of their own: scatter_add, cumulative_sum and sort.
 
 The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous
-in memory, or are one
-number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a few columns of `after`.
+in memory, or are one number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a
+few columns of `after`.
 """
 
 from __future__ import annotations

@@ -189,8 +189,7 @@ def _host_identity() -> tuple[str, str, str]:
     """(triple, cpu, features) of this process's machine.
 
     LLVM knows them, but loading LLVM takes as long as a whole training step of a cached program, so the
-    answer
-    is kept on disk under a fingerprint of the processor.
+    answer is kept on disk under a fingerprint of the processor.
     """
     import llvmlite
 

@@ -22,7 +22,9 @@ class ReferenceExecutable:
         self.program = program
         nodes = program.graph.nodes()
         kernels = [
-            KernelReport(node.primitive.name, f"{node.primitive.name} -> {node.types[0]}", why="one NumPy call each")
+            KernelReport(
+                node.primitive.name, f"{node.primitive.name} -> {node.types[0]}", why="one NumPy call each"
+            )
             for node in nodes
             if node.inputs
         ]
@@ -55,7 +57,8 @@ class ReferenceExecutable:
             if self._abort.is_set():
                 return StepsResult(done, True, outputs)
             batch = [
-                np.asarray(array[rows], to_numpy(value.dtype)) for array, value in zip(data, self.program.inputs)
+                np.asarray(array[rows], to_numpy(value.dtype))
+                for array, value in zip(data, self.program.inputs)
             ]
             outputs, finite = self._step(states, batch)
             if not finite:
