@@ -66,7 +66,8 @@ def run(path: Path, update: bool = False) -> int:
         if update and shown is not None and "..." not in shown.text:
             replacements.append((shown.span, printed))
         elif not _agree(shown, printed):
-            raise MismatchError(f"{where} prints\n{printed}\nbut shows\n{shown.text if shown else '(nothing)'}")
+            text = shown.text if shown is not None else "(nothing)"
+            raise MismatchError(f"{where} prints\n{printed}\nbut shows\n{text}")
     for (start, stop), text in reversed(replacements):
         source = source[:start] + text + source[stop:]
     if replacements:
