@@ -9,7 +9,8 @@ import pytest
 
 from lamina.backends.cpu import jit
 from lamina.backends.cpu.contract import ContractPlan, ContractSpec, emit_contract, plan_contract
-from lamina.backends.cpu.contract_plan import TilePlan, shaped_plan
+from lamina.backends.cpu.contract_plan import TilePlan, Tiles, shaped_plan
+from lamina.backends.cpu.contract_ragged import RaggedPlan
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
@@ -22,7 +23,8 @@ SPECS = {
     "input gradient": ContractSpec(128, 512, 512, 1, (0, 512, 1), (0, 1, 512), (0, 512, 1)),
     "weight gradient": ContractSpec(784, 512, 128, 1, (0, 1, 784), (0, 512, 1), (0, 512, 1)),
     "small": ContractSpec.contiguous(32, 64, 20),
-    "narrow edge": ContractSpec.contiguous(128, 10, 512),
+    "ten classes": ContractSpec.contiguous(128, 10, 512),
+    "ten classes, weights": ContractSpec(512, 10, 128, 1, (0, 1, 512), (0, 10, 1), (0, 10, 1)),
     "odd": ContractSpec.contiguous(37, 83, 29),
 }
 
@@ -54,14 +56,21 @@ def sum_loops(assembly: str, level: str) -> list[list[str]]:
     return [loop for loop in innermost_loops(assembly) if multiply_adds(loop, level)]
 
 
+def expected_multiply_adds(plan: ContractPlan) -> list[int]:
+    """Of each inner loop."""
+    if isinstance(plan, TilePlan):
+        return [tiles.rows * len(panels.pieces) for tiles in plan.tiles for panels in plan.panels]
+    assert isinstance(plan, RaggedPlan)
+    heights = [run.rows if isinstance(run, Tiles) else len(run.pieces) for run in plan.runs]
+    return [height * plan.spec.n for height in heights]
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", SPECS)
 def test_inner_loops_neither_spill_nor_call(name: str, level: str) -> None:
     plan = plan_contract(SPECS[name], Target.named(level))
-    assert isinstance(plan, TilePlan)
     loops = sum_loops(assembly_of(plan), level)
-    expected = sorted(tiles.rows * len(panels.pieces) for tiles in plan.tiles for panels in plan.panels)
-    assert sorted(multiply_adds(loop, level) for loop in loops) == expected
+    assert sorted(multiply_adds(loop, level) for loop in loops) == sorted(expected_multiply_adds(plan))
     for loop in loops:
         for line in loop:
             assert not re.search(STACK_OR_CALL, line), line

@@ -17,6 +17,7 @@ from lamina.backends.cpu.contract_plan import (
     split_columns,
     split_rows,
 )
+from lamina.backends.cpu.contract_ragged import RaggedPlan
 from lamina.backends.cpu.target import Target
 
 LEVELS = ("avx512", "avx2", "sse2", "aarch64")
@@ -110,6 +111,18 @@ def test_few_columns_have_plans_of_their_own() -> None:
     assert isinstance(plan_contract(ContractSpec.contiguous(32, 3, 64), target), TilePlan)
     row = ContractSpec(1, 500, 64, 1, (0, 64, 1), (0, 1, 64), (0, 500, 1))
     assert "transposed" in plan_contract(row, target).reason
+
+
+def test_ten_columns_lie_across_vectors() -> None:
+    target = Target.named("avx512")
+    forward = plan_contract(ContractSpec.contiguous(128, 10, 512), target)
+    gradient = plan_contract(ContractSpec(512, 10, 128, 1, (0, 1, 512), (0, 10, 1), (0, 10, 1)), target)
+    assert isinstance(forward, RaggedPlan)
+    assert (forward.along, forward.packed) == ("k", True)
+    assert isinstance(gradient, RaggedPlan)
+    assert (gradient.along, gradient.packed) == ("rows", False)
+    for n in (16, 15, 32, 64):
+        assert isinstance(plan_contract(ContractSpec.contiguous(128, n, 512), target), TilePlan)
 
 
 def test_nothing_to_compute() -> None:

@@ -33,6 +33,22 @@ def test_few_columns(case: Case, n: int, level: str) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [("rows", "rows"), ("rows", "columns"), ("columns", "rows"), ("columns", "gaps"), ("rows", "gaps")],
+)
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(37, 10, 300), (64, 5, 331), (70, 7, 256), (35, 20, 400), (33, 11, 513), (140, 3, 299)]
+)
+def test_columns_that_fill_vectors_badly(
+    m: int, n: int, k: int, a: str, b: str, dtype: str, level: str
+) -> None:
+    case = Case(m, n, k, 1 + m % 2, a, b, "gaps" if n == 7 else "rows", dtype)
+    contract_cases.check(case, contract_cases.run(case, contract_cases.target_of(level)))
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("b", ["rows", "columns"])
 @pytest.mark.parametrize("k", [1, 5, 16, 40])
 def test_one_row(k: int, b: str, level: str) -> None:
@@ -74,7 +90,11 @@ def test_every_shape_of_tile_gives_the_same_bits(shape: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize("b", ["rows", "columns"])
-@pytest.mark.parametrize("case", [Case(256, 160, 256), Case(2, 33, 40, batch=9), Case(4096, 2, 200)], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [Case(256, 160, 256), Case(2, 33, 40, batch=9), Case(4096, 2, 200), Case(900, 10, 512, batch=2)],
+    ids=str,
+)
 def test_every_partition_of_the_tasks_gives_the_same_bits(case: Case, b: str) -> None:
     case = replace(case, b=b)
     tasks = plan_contract(contract_cases.spec_of(case), HOST).tasks

@@ -90,10 +90,10 @@ def plan_ragged(spec: ContractSpec, target: Target) -> RaggedPlan | None:
     if a_row == 1 and spec.m >= lanes and pace * spec.k * spec.n / lanes + turning < 0.95 * ordinary:
         vectors = max(1, (room + 2) // (spec.n + 1) if spec.n < 12 else 1)
         return _plan(spec, target, ROWS, split_columns(spec.m, vectors, target, spec.dtype), columns, False)
-    packing = 0.0 if b_step == 1 else 0.2 * spec.k * spec.n / spec.m
+    grouped = b_column == 1 and spec.n * size >= 16
+    packing = 0.0 if b_step == 1 else (0.2 if grouped else 1.5) * spec.k * spec.n / spec.m
     inner = pace * ceil(spec.k / lanes) * spec.n + 8.0 * turning + packing
-    reachable = b_step == 1 or (b_column == 1 and spec.n * size >= 16)
-    if a_step == 1 and reachable and inner < 0.95 * ordinary:
+    if a_step == 1 and inner < 0.95 * ordinary:
         rows = max(1, (room + 1) // (spec.n + 1))
         return _plan(spec, target, INNER, split_rows(spec.m, rows), columns, b_step != 1)
     return None
@@ -175,29 +175,38 @@ class RaggedKernel:
     def _pack(self, batch: Register) -> None:
         """Put the columns of B into scratch, along k, with zeros up to a whole vector."""
         builder, plan, spec = self.builder, self.plan, self.plan.spec
-        group, lanes = 16 // dtypes.itemsize(spec.dtype), plan.lanes
-        b = self._b(batch)
-
-        def block(start: Register, valid: int) -> None:
-            """Up to a vector's worth of steps of k, a group of columns at a time, the last one moved back."""
-            lines = builder.pointer(b, builder.multiply(start, spec.b_strides[1]), self.element)
-            with builder.loop(0, spec.n, group) as loop:
-                column = builder.intrinsic("smin", "i64", loop.index, index(spec.n - group))
-                there = builder.add(builder.multiply(column, plan.column_stride), start)
-                transpose_lines(
-                    builder,
-                    (builder.pointer(lines, column, self.element), spec.b_strides[1], valid),
-                    (builder.pointer(self.scratch, there, self.element), plan.column_stride, lanes),
-                    self.element,
-                    group,
-                )
-
-        whole = spec.k // lanes
+        whole = spec.k // plan.lanes
         if whole:
             with counted(builder, index(0), index(whole)) as number:
-                block(builder.multiply(number, lanes), lanes)
-        if spec.k % lanes:
-            block(index(whole * lanes), spec.k % lanes)
+                self._pack_steps(self._b(batch), builder.multiply(number, plan.lanes), plan.lanes)
+        if spec.k % plan.lanes:
+            self._pack_steps(self._b(batch), index(whole * plan.lanes), spec.k % plan.lanes)
+
+    def _pack_steps(self, b: Register, start: Register, valid: int) -> None:
+        """Up to a vector's worth of steps of k: a group of columns at a time, the last one moved back."""
+        builder, plan, spec = self.builder, self.plan, self.plan.spec
+        _, step, neighbour = spec.b_strides
+        group = 16 // dtypes.itemsize(spec.dtype)
+        together = neighbour == 1 and spec.n >= group
+        lines = builder.pointer(b, builder.multiply(start, step), self.element)
+        with builder.loop(0, spec.n, group if together else 1) as loop:
+            column = (
+                builder.intrinsic("smin", "i64", loop.index, index(spec.n - group))
+                if together
+                else loop.index
+            )
+            here = builder.pointer(lines, builder.multiply(column, neighbour), self.element)
+            target = builder.add(builder.multiply(column, plan.column_stride), start)
+            there = builder.pointer(self.scratch, target, self.element)
+            if together:
+                places = (here, step, valid), (there, plan.column_stride, plan.lanes)
+                transpose_lines(builder, *places, self.element, group)
+            else:
+                value = constant(0, self.element, plan.lanes)
+                for lane in range(valid):
+                    one = builder.load(self.element, builder.pointer(here, lane * step, self.element))
+                    value = builder.insert(value, one, lane)
+                builder.store(value, there, align=plan.lanes * dtypes.itemsize(spec.dtype))
 
     def _inner(self, rows: int, a: Register, batch: Register, row: Register) -> None:
         """A tile of rows: every sum is a vector along k until the end."""
