@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from benchmarks.harness import LIMIT, OURS, RESULTS, ROOT
+from benchmarks.harness import LIMIT, OURS, RESULTS, ROOT, duration
 
 START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
 NAMES = {
@@ -38,10 +38,10 @@ def table(measured: dict[str, Any]) -> str:
 def _cell(medians: dict[str, float], name: str) -> str:
     if name not in medians:
         return "-"
-    milliseconds = f"{1e3 * medians[name]:.3g}"
+    time = duration(medians[name])
     if name == OURS:
-        return f"**{milliseconds}**"
-    return milliseconds if name == LIMIT else f"{milliseconds} ({medians[name] / medians[OURS]:.1f})"
+        return f"**{time}**"
+    return time if name == LIMIT else f"{time} ({medians[name] / medians[OURS]:.1f})"
 
 
 def fill(readme: str, measured: dict[str, Any]) -> str:

@@ -23,9 +23,9 @@ def test_table():
     assert readme.table(MEASURED).splitlines() == [
         "| | one | two |",
         "| --- | ---: | ---: |",
-        "| Lamina | **0.01** | **2** |",
-        "| PyTorch | 0.04 (4.0) | - |",
-        "| The multiply-adds alone, in registers | 0.005 | - |",
+        "| Lamina | **10.0 us** | **2.00 ms** |",
+        "| PyTorch | 40.0 us (4.0) | - |",
+        "| The multiply-adds alone, in registers | 5.0 us | - |",
         "",
         "In brackets: how many times Lamina is as fast. Measured on P, 2 cores, S, 2026-01-02.",
     ]
