@@ -211,7 +211,8 @@ class Assembler:
     def _emit_run(
         self, phases: list[list[Call]], commits: list[list[Call]], gathers: list[tuple[Call, Call | None]]
     ) -> None:
-        b = Builder(self.module, "run", [("ptr", "context"), ("i64", "thread"), ("i64", "threads")])
+        parameters = [("ptr", "context"), ("i64", "thread"), ("i64", "threads")]
+        b = Builder(self.module, "run", parameters, plain=True)
         context, thread, threads = b.arguments
         self.b, self.context, self.thread, self.threads = b, context, thread, threads
         self.flag = b.pointer(context, Slot.FLAG, "i64")

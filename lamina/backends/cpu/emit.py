@@ -133,6 +133,7 @@ class Module:
     def text(self) -> str:
         parts = [*self.globals.values(), *self.declarations.values(), *self.functions.values()]
         parts.append(f"attributes #0 = {{ {self.attributes} }}")
+        parts.append(f"attributes #1 = {{ {self.attributes} optnone noinline }}")
         return "\n".join(parts) + "\n"
 
 
@@ -147,7 +148,10 @@ class Loop:
 
 
 class Builder:
-    """Emits one function. Methods append an instruction and return its register."""
+    """Emits one function. Methods append an instruction and return its register.
+
+    plain: for a function that only calls others, where LLVM need not look for better instructions.
+    """
 
     def __init__(
         self,
@@ -156,12 +160,14 @@ class Builder:
         parameters: Sequence[tuple[str, str]],
         linkage: str = "",
         result: str = "void",
+        plain: bool = False,
     ) -> None:
         self.module = module
         self.name = name
         self.lines: list[str] = []
         self.linkage = linkage
         self.result = result
+        self.plain = plain
         self.parameters = parameters
         self._count = 0
         self._labels = 0
@@ -187,7 +193,8 @@ class Builder:
         self.emit("ret void" if value is None else f"ret {value.type} {value.text}")
         parameters = ", ".join(f"{kind} %{name}" for kind, name in self.parameters)
         linkage = f"{self.linkage} " if self.linkage else ""
-        head = f"define {linkage}{self.result} @{self.name}({parameters}) #0 {{\nentry:\n"
+        attributes = "#1" if self.plain else "#0"
+        head = f"define {linkage}{self.result} @{self.name}({parameters}) {attributes} {{\nentry:\n"
         self.module.functions[self.name] = head + "\n".join(self.lines) + "\n}\n"
 
     # -- arithmetic ----------------------------------------------------------------------------
