@@ -58,7 +58,7 @@ def test_normalize_is_that_of_keras(real_keras, rng, axis, order):
 
 
 def test_normalize_along_the_first_axis(rng):
-    """Keras 3.15 divides along another axis than it was given when that is 0."""
+    """Keras 3.15 spreads the norms along the last axis when it is given 0."""
     x = rng.normal(size=(3, 4))
     np.testing.assert_allclose(np.linalg.norm(utils.normalize(x, axis=0), axis=0), 1.0)
 
