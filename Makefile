@@ -27,7 +27,7 @@ format: $(VENV)/.lint
 	$(PY) -m ruff check --fix .
 
 bench: $(VENV)/.bench
-	$(PY) benchmarks/run.py
+	$(PY) -m benchmarks.run
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)
