@@ -1,5 +1,6 @@
 """Callbacks: when they are called, and what the built-in ones do."""
 
+import functools
 import sys
 
 import numpy as np
@@ -25,20 +26,6 @@ HOOKS = [
 ]
 
 
-class Recorder(Callback):
-    """Notes every call of a Keras hook."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if not name.startswith("on_") or name == "on_exit":
-            return found
-        return lambda *arguments, logs=None: self.calls.append((name, *arguments[:1]))
-
-
 def stopper(history, patience=0, **options):
     """How many epochs EarlyStopping lets through when the watched numbers are these."""
     model = Sequential([layers.Input((1,)), layers.Dense(1)])
@@ -58,30 +45,34 @@ class Everything(Callback):
             setattr(self, name, lambda *arguments, name=name, **keywords: calls.append(name))
 
 
-def test_hooks_are_called_in_the_order_of_keras(classes, classifier, real_keras):
-    x, y = classes
-    ours, theirs = [], []
-    classifier.fit(
-        x, y, batch_size=80, validation_split=0.2, epochs=2, callbacks=[Everything(ours)], verbose=0
-    )
-    classifier.evaluate(x, y, batch_size=80, callbacks=[Everything(ours)], verbose=0)
-    classifier.predict(x, batch_size=80, callbacks=[Everything(ours)], verbose=0)
+def call_every_hook(model, callback, x, y):
+    """A fit with validation, an evaluate and a predict."""
+    model.fit(x, y, batch_size=80, validation_split=0.2, epochs=2, callbacks=[callback], verbose=0)
+    model.evaluate(x, y, batch_size=80, callbacks=[callback], verbose=0)
+    model.predict(x, batch_size=80, callbacks=[callback], verbose=0)
 
-    class TheirEverything(real_keras.callbacks.Callback):
+
+@functools.cache
+def hooks_of_keras(keras):
+    calls = []
+
+    class Everything(keras.callbacks.Callback):
         pass
 
     for name in HOOKS:
-        if hasattr(real_keras.callbacks.Callback, name):
-            setattr(
-                TheirEverything, name, lambda self, *arguments, name=name, **keywords: theirs.append(name)
-            )
-    model = real_keras.Sequential([real_keras.layers.Input((4,)), real_keras.layers.Dense(3, "softmax")])
+        if hasattr(keras.callbacks.Callback, name):
+            setattr(Everything, name, lambda self, *arguments, name=name, **keywords: calls.append(name))
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-    model.fit(x, y, batch_size=80, validation_split=0.2, epochs=2, callbacks=[TheirEverything()], verbose=0)
-    model.evaluate(x, y, batch_size=80, callbacks=[TheirEverything()], verbose=0)
-    model.predict(x, batch_size=80, callbacks=[TheirEverything()], verbose=0)
-    assert [name for name in ours if name != "on_exit"] == theirs
-    assert ours.count("on_exit") == 3
+    call_every_hook(model, Everything(), np.zeros((150, 4), "float32"), np.zeros(150, "int32"))
+    return calls
+
+
+def test_hooks_are_called_in_the_order_of_keras(classes, classifier, real_keras):
+    calls = []
+    call_every_hook(classifier, Everything(calls), *classes)
+    assert [name for name in calls if name != "on_exit"] == hooks_of_keras(real_keras)
+    assert calls.count("on_exit") == 3
 
 
 def test_only_hooks_of_batches_bring_training_back_to_python():
@@ -122,24 +113,27 @@ def test_early_stopping_waits_as_long_as_it_should():
     assert stopper([5, 4, 4.5, 4.4], baseline=1, patience=2)[0] == 3
 
 
-def test_early_stopping_is_as_in_keras(real_keras):
-    numbers = [3.0, 2.5, 2.6, 2.4, 2.45, 2.41, 2.42, 1.0]
-    for options in (
-        {"patience": 2},
-        {"patience": 1},
-        {"patience": 3, "min_delta": 0.2},
-        {"patience": 2, "baseline": 2.4},
-    ):
-        model = real_keras.Sequential([real_keras.layers.Input((1,)), real_keras.layers.Dense(1)])
-        model.compile("sgd", "mse", jit_compile=False)
-        values = iter(numbers)
-        feed = real_keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs, values=values: logs.update(val_loss=next(values))
-        )
-        x = np.zeros((4, 1), "float32")
-        callbacks = [feed, real_keras.callbacks.EarlyStopping(**options)]
-        run = model.fit(x, x, epochs=len(numbers), callbacks=callbacks, verbose=0)
-        assert stopper(numbers, **options)[0] == len(run.epoch), options
+NUMBERS = (3.0, 2.5, 2.6, 2.4, 2.45, 2.41, 2.42, 1.0)
+
+
+@functools.cache
+def epochs_of_keras(keras, options):
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    values = iter(NUMBERS)
+    feed = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=next(values)))
+    x = np.zeros((4, 1), "float32")
+    callbacks = [feed, keras.callbacks.EarlyStopping(**dict(options))]
+    return len(model.fit(x, x, epochs=len(NUMBERS), callbacks=callbacks, verbose=0).epoch)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patience": 2}, {"patience": 1}, {"patience": 3, "min_delta": 0.2}, {"patience": 2, "baseline": 2.4}],
+    ids=str,
+)
+def test_early_stopping_is_as_in_keras(options, real_keras):
+    assert stopper(NUMBERS, **options)[0] == epochs_of_keras(real_keras, tuple(options.items()))
 
 
 def test_early_stopping_brings_back_the_best_weights(classes, classifier, capsys):
