@@ -38,7 +38,7 @@ class FitHooks(_CallbackHooks):
     def stopped(self) -> bool:
         return bool(self._model.stop_training)
 
-    def nonfinite(self, program: Any, work: Work, row: int, step: int) -> None:
+    def nonfinite(self, work: Work, row: int, step: int) -> None:
         from lamina.training.nonfinite import explain
 
         error = explain(self._model, work, row, self.epoch, step)

@@ -49,7 +49,7 @@ class Hooks:
         """Whether to end here."""
         return False
 
-    def nonfinite(self, program: Any, work: Work, row: int, step: int) -> None:
+    def nonfinite(self, work: Work, row: int, step: int) -> None:
         """Step `step` gave a loss or gradient that is not finite: `work.order[row]`. May raise."""
 
 
@@ -88,7 +88,7 @@ class Loop:
                 done += result.done
                 outputs = result.outputs if result.done else outputs
                 if not result.finite:
-                    hooks.nonfinite(program, work, done, steps + done)
+                    hooks.nonfinite(work, done, steps + done)
                     return logs_of(program.structure, outputs) if outputs else {}
             steps += done
             if every is None or steps - told >= every:

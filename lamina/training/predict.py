@@ -45,27 +45,36 @@ class Predictor:
         """The model has changed."""
         self._ready, self._row_by_row = {}, {}
 
-    def fast(self, x: Array) -> Callable[[Array], Any] | None:
-        """What predicts a batch like this NumPy array, once such a batch has been predicted; else None."""
+    def fast(self, method: str, x: Array) -> Callable[[Array], Any] | None:
+        """What `method` ("predict" or "batch") has found to do with arrays like this one; None at first."""
         if self._made_for != (config.backend, config.num_threads):
             self.forget()
             self._made_for = (config.backend, config.num_threads)
-        return self._ready.get((x.shape, x.dtype))
+        return self._ready.get((method, x.shape, x.dtype))
 
-    def batch(self, data: DataSet, given: Any = None) -> Any:
-        """The outputs for all rows of `data` in one go. given: the NumPy array that `data` was made of."""
+    def batch(self, data: DataSet, method: str | None = None, given: Any = None) -> Any:
+        """The outputs for all rows of `data` in one go.
+
+        method, given: remember for `fast` that `method` does this with such arrays, of which `data` was made.
+        """
         run, structure = self._runner(data)
-        if isinstance(given, np.ndarray) and len(data.arrays) == 1 and structure is None:
-            self._remember(given, data.arrays[0].dtype, run)
+        if (
+            method is not None
+            and isinstance(given, np.ndarray)
+            and len(data.arrays) == 1
+            and structure is None
+        ):
+            self._remember(method, given, data.arrays[0].dtype, run)
         outputs = run(data.arrays)
         return tree.pack_like(structure, outputs)
 
-    def _remember(self, given: Array, dtype: Any, run: Callable[[Arrays], list[Array]]) -> None:
+    def _remember(self, method: str, given: Array, dtype: Any, run: Callable[[Arrays], list[Array]]) -> None:
         if given.dtype != dtype and given.dtype.kind != "f":
             return  # whole numbers have to be looked at before they are made shorter
         if len(self._ready) >= _KEPT:
             self._ready.clear()
-        self._ready[given.shape, given.dtype] = _single(run, None if given.dtype == dtype else dtype)
+        needed = None if given.dtype == dtype else dtype
+        self._ready[method, given.shape, given.dtype] = _single(run, needed)
 
     def is_row_by_row(self, data: DataSet) -> bool:
         """Whether rows are predicted independently of each other, so that batches may be cut at will."""

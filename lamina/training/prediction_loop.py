@@ -33,8 +33,8 @@ def predict(
         for number, batch in enumerate(batches):
             if hooks:
                 callbacks.on_predict_batch_begin(number)
-            whole = isinstance(data, DataSet) and batch.rows == data.rows
-            results.append(model._predictor.batch(batch, given if whole else None))
+            whole = batch_size is None and isinstance(data, DataSet) and batch.rows == data.rows
+            results.append(model._predictor.batch(batch, "predict" if whole else None, given))
             if hooks:
                 callbacks.on_predict_batch_end(number, {"outputs": results[-1]})
             callbacks.on_progress(number + 1)

@@ -17,6 +17,7 @@ from lamina.ir.trace import current
 from lamina.training.data import Arrays, BatchType, Index, pack_x_y_sample_weight
 from lamina.training.interrupts import deferred_interrupts
 from lamina.training.lock import MakingLock, StateLock
+from lamina.training.step import Steps
 
 # Programs of one kind to keep; a model that meets more shapes than this forgets the oldest.
 _KEPT = 128
@@ -109,7 +110,8 @@ def step_function(model: Any, kind: str, batch_type: BatchType) -> Callable[...,
                 expected='for example {"loss": loss}',
                 got=type(logs).__name__,
             )
-        _guard_updates(model) if kind == "train" else None
+        if kind == "train":
+            _guard_updates(model)
         return logs
 
     return run
@@ -118,18 +120,12 @@ def step_function(model: Any, kind: str, batch_type: BatchType) -> Callable[...,
 def _guard_updates(model: Any) -> None:
     """A train_step of the user's own: keep its updates only if all new weights are finite."""
     trace = current()
-    if trace is None or not _is_overridden(model):
+    if trace is None or type(model).train_step is Steps.train_step:
         return
     changed = {id(trace.states[position]) for position, _ in trace.updates()}
     for variable in model.trainable_variables:
         if id(variable) in changed:
             guard(trace.read(variable))
-
-
-def _is_overridden(model: Any) -> bool:
-    from lamina.training.step import Steps
-
-    return type(model).train_step is not Steps.train_step
 
 
 @contextmanager

@@ -177,10 +177,10 @@ class Trainer(Compiling):
         return_dict: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """The loss and metrics on data, with training=False: a list in the order of `metrics_names`, or one
-        number.
+        """The loss and metrics on data, with training=False, as a list in the order of `metrics_names`.
 
-        Arguments are those of `fit`. steps: the number of batches to stop after. return_dict: a dict by name.
+        One number alone comes without a list. Arguments are those of `fit`. steps: the number of batches to
+        stop after. return_dict: a dict by name.
         """
         checks.unexpected_keywords("evaluate", kwargs, _EVALUATE)
         self._check_compiled("evaluate")
@@ -202,9 +202,8 @@ class Trainer(Compiling):
                     steps=adapter.steps,
                 )
             try:
-                logs = self._test(
-                    Loop(self._programs, "test", adapter, TestHooks(self, callbacks)), callbacks
-                )
+                testing = Loop(self._programs, "test", adapter, TestHooks(self, callbacks))
+                logs = self._test(testing, callbacks)
             finally:
                 callbacks.on_exit()
         return logs if return_dict else self._in_order(logs)
@@ -223,7 +222,7 @@ class Trainer(Compiling):
         verbose: "auto" shows progress only where it takes long.
         """
         if callbacks is None and steps is None and batch_size is None and type(x) in _PLAIN_ARRAYS:
-            ready = self._predictor.fast(x)
+            ready = self._predictor.fast("predict", x)
             if ready is not None and verbose in (0, "auto"):
                 return ready(x)
         checks.batch_arguments(batch_size, verbose, steps)
@@ -263,21 +262,19 @@ class Trainer(Compiling):
         adapter = ArrayAdapter(data, data.rows, repeat=False)
         self._prepare(kind, adapter)
         self.reset_metrics()
-        hooks = (
-            FitHooks(self, CallbackList(model=self)) if kind == "train" else TestHooks(self, CallbackList())
-        )
+        hooks = {"train": FitHooks, "test": TestHooks}[kind](self, CallbackList())
         logs = Loop(self._programs, kind, adapter, hooks).epoch()
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for these rows, in one go."""
         if type(x) in _PLAIN_ARRAYS:
-            ready = self._predictor.fast(x)
+            ready = self._predictor.fast("batch", x)
             if ready is not None:
                 return ready(x)
         data = self._data_set(x, finite=False)
         self._ensure_built(data)
-        return self._predictor.batch(data, x)
+        return self._predictor.batch(data, "batch", x)
 
     # --- preparation -------------------------------------------------------------------------------
 
