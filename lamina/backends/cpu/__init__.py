@@ -118,10 +118,11 @@ def _executable(program: Program, target: Target, head: dict[str, Any], blob: by
 
 @lru_cache(maxsize=1)
 def _revisions() -> tuple[str, ...]:
-    """What else the code depends on: llvmlite's version (without loading it), and this compiler's own
-    sources.
+    """What else the code depends on: llvmlite's version, and this compiler's own sources.
+
+    The package alone loads nothing of LLVM; importlib.metadata would take twenty times as long.
     """
-    from importlib.metadata import version
+    import llvmlite
 
     package = Path(__file__).parents[2]
     sources = [
@@ -129,7 +130,7 @@ def _revisions() -> tuple[str, ...]:
         *sorted((package / "passes").glob("*.py")),
     ]
     stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
-    return version("llvmlite"), *stamps
+    return str(llvmlite.__version__), *stamps
 
 
 def _dump(program: Program, optimized: Program, kernels: list[str], text: str, target: Target) -> None:
