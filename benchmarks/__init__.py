@@ -1,1 +1,1 @@
-"""Speed, side by side with the peers. `python benchmarks/run.py` runs everything; each file also runs alone."""
+"""Speed, side by side with the peers: `python -m benchmarks.run`. Each file also runs alone."""

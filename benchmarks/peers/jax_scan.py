@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -16,10 +17,12 @@ from benchmarks.peers.data import classification
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
     sizes, batch, steps = task["sizes"], task["batch"], task["steps"]
     rng = np.random.default_rng(0)
-    parameters = [
-        (jnp.asarray(rng.standard_normal((inputs, units)) * (2 / inputs) ** 0.5, jnp.float32), jnp.zeros(units))
-        for inputs, units in zip(sizes, sizes[1:])
-    ]
+
+    def layer(inputs: int, units: int) -> tuple[Any, Any]:
+        weights = rng.standard_normal((inputs, units)) * (2 / inputs) ** 0.5
+        return jnp.asarray(weights, jnp.float32), jnp.zeros(units)
+
+    parameters = [layer(inputs, units) for inputs, units in pairwise(sizes)]
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     x, y = map(jnp.asarray, classification(task))
 

@@ -10,8 +10,8 @@ import lamina
 from benchmarks.peers.data import classification
 
 
-def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    sizes = task["sizes"]
+def make_model(sizes: list[int]) -> lamina.Model:
+    """A compiled classifier with layers of these sizes."""
     model = lamina.Sequential(
         [
             lamina.Input((sizes[0],)),
@@ -20,6 +20,11 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    model = make_model(task["sizes"])
     x, y = classification(task)
 
     def run() -> float:
