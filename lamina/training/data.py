@@ -277,18 +277,24 @@ def permutation_of(seed: int, shuffle: bool | str) -> Callable[[int, int, int], 
 
 
 class IterableAdapter(DataAdapter):
-    """Anything that yields batches: a generator, a list-like of batches, a data loader.
+    """Anything that yields batches: a generator, a data loader, an object whose __iter__ starts anew.
 
-    convert: turns what the source yields into a DataSet. steps: batches per epoch, None for all there are.
+    convert: turns what the source yields into a DataSet. steps: batches per epoch, None for all there are;
+    with `repeat` the next epoch goes on where this one ends, otherwise it starts anew if the source can.
     """
 
     def __init__(
-        self, source: Iterable[Any], convert: Callable[[Any], DataSet], steps: int | None = None
+        self,
+        source: Iterable[Any],
+        convert: Callable[[Any], DataSet],
+        steps: int | None = None,
+        repeat: bool = True,
     ) -> None:
         self.steps = steps
         if steps is None and hasattr(source, "__len__"):
             self.steps = len(source)  # type: ignore[arg-type]
         self._limit = steps
+        self._goes_on = repeat and steps is not None
         self._source = source
         self._convert = convert
         self._iterator: Iterator[Any] = iter(source)
@@ -303,7 +309,7 @@ class IterableAdapter(DataAdapter):
         if self._once and self._limit is None and epochs > 1:
             raise DataError(
                 f"A generator can be gone through only once, not for {epochs} epochs.",
-                fix="say how many batches are an epoch (steps), or pass a list, or an object with __iter__.",
+                fix="say how many batches are an epoch (steps), or pass an object whose __iter__ starts anew.",
             )
 
     def _next_batch(self) -> DataSet | None:
@@ -320,13 +326,13 @@ class IterableAdapter(DataAdapter):
         if self._first is None:
             raise DataError(
                 "The generator is exhausted: a generator can be run through only once.",
-                fix="give steps_per_epoch, a list of batches, or an object whose __iter__ starts anew.",
+                fix="give steps_per_epoch, or an object whose __iter__ starts anew.",
             )
         return self._first
 
     def begin_epoch(self) -> None:
         self._seen = 0
-        if not self._fresh and self._limit is None and not self._once:
+        if not (self._fresh or self._goes_on or self._once):
             self._iterator = iter(self._source)
             self._first = None
         self._fresh = False

@@ -154,7 +154,15 @@ def logs_of(structure: dict[str, Any], outputs: list[Any]) -> dict[str, Any]:
     if not any(structure.values()):  # a flat dict, whose values come sorted by name
         in_order = dict(zip(sorted(structure), outputs))
         return {name: _number(in_order[name]) for name in structure}
-    return {name: _number(value) for name, value in tree.pack_like(structure, outputs).items()}
+    return _flat(tree.pack_like(structure, outputs))
+
+
+def _flat(logs: dict[str, Any]) -> dict[str, Any]:
+    """Results that are dicts themselves, such as those of the compiled metrics, put in place of their name."""
+    flat: dict[str, Any] = {}
+    for name, value in logs.items():
+        flat.update(_flat(value) if isinstance(value, dict) else {name: _number(value)})
+    return flat
 
 
 def _number(value: Any) -> Any:

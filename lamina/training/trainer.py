@@ -300,7 +300,7 @@ class Trainer(Compiling):
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> DataAdapter:
         if not isinstance(data, (tuple, list)) and is_source(data):
-            return IterableAdapter(data, partial(self._batch, None), steps)
+            return IterableAdapter(data, partial(self._batch, None), steps, repeat=False)
         return ArrayAdapter(self._data_set(*unpack_x_y_sample_weight(data)), batch_size, steps, repeat=False)
 
     def _prepare(self, kind: str, adapter: DataAdapter) -> None:

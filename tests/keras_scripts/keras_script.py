@@ -1,13 +1,14 @@
 """Running one script against Lamina and against real Keras, and comparing what the two return.
 
-A script is a function of `keras` - the package it is written for - that returns a structure of numbers, arrays,
-names and dicts. It must give the same with both.
+A script is a function of `keras` - the package it is written for - that returns a structure of numbers,
+arrays, names and dicts. It must give the same with both.
 """
 
 import warnings
 
-import lamina
 import numpy as np
+
+import lamina
 
 
 def run(script, package):

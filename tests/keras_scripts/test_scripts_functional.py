@@ -33,7 +33,6 @@ def wide_and_deep(keras):
             [x[:20, :2], x[:20, 1:]],
             {"price": y[:20], "cheap": y[:20] < 0.5},
         ),
-        sample_weight=[np.linspace(0, 1, 80), np.ones(80)],
         verbose=0,
     )
     first, second = model.predict((x[:7, :2], x[:7, 1:]), verbose=0)
@@ -66,7 +65,8 @@ def outputs_in_a_dict(keras):
         metrics={"species": ["accuracy"], "height": [keras.metrics.MeanSquaredError(name="squares")]},
     )
     target = {"species": y, "height": x[:, 0]}
-    history = model.fit(x, target, epochs=2, batch_size=20, shuffle=False, verbose=0)
+    weight = {"species": np.linspace(0, 1, 40), "height": np.ones(40)}
+    history = model.fit(x, target, 20, 2, sample_weight=weight, shuffle=False, verbose=0)
     predicted = model.predict(x[:3], verbose=0)
     return {
         "history": history_of(history),
@@ -115,10 +115,14 @@ def siamese(keras):
 def autoencoder(keras):
     x, _ = houses(64)
     image = keras.Input(shape=(6,), name="image")
-    code = keras.layers.Dense(2, activation="relu", name="code")(keras.layers.Dense(4, activation="relu")(image))
+    code = keras.layers.Dense(2, activation="relu", name="code")(
+        keras.layers.Dense(4, activation="relu")(image)
+    )
     encoder = keras.Model(image, code, name="encoder")
     code_input = keras.Input(shape=(2,))
-    decoded = keras.layers.Dense(6, activation="sigmoid")(keras.layers.Dense(4, activation="relu")(code_input))
+    decoded = keras.layers.Dense(6, activation="sigmoid")(
+        keras.layers.Dense(4, activation="relu")(code_input)
+    )
     decoder = keras.Model(code_input, decoded, name="decoder")
     model = keras.Model(image, decoder(encoder(image)), name="autoencoder")
     fill(model)
@@ -239,7 +243,11 @@ def copies_from_configs(keras):
 def frozen_part(keras):
     x, y = flowers(48)
     base = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dense(5, activation="relu")],
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(6, activation="relu"),
+            keras.layers.Dense(5, activation="relu"),
+        ],
         name="base",
     )
     fill(base)

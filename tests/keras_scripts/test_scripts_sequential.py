@@ -1,4 +1,4 @@
-"""Scripts of first chapters: stacks of layers on small tables, written for Keras and run with both packages."""
+"""Scripts of first chapters: stacks of layers on small tables, written for Keras, run with both."""
 
 import numpy as np
 import pandas as pd
