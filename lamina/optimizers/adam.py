@@ -57,7 +57,7 @@ class Adam(Optimizer):
         if self.amsgrad:
             largest = self._velocity_hats[index]
             v = largest.assign(ops.maximum(largest, v))
-        rate = self._corrected_rate(learning_rate, variable.dtype)
+        rate = self.shared(variable.dtype, lambda: self._corrected_rate(learning_rate, variable.dtype))
         variable.assign(variable - m * rate / (ops.sqrt(v) + self.epsilon))
 
     def _corrected_rate(self, learning_rate: Any, dtype: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from lamina import initializers, ops
@@ -108,6 +108,7 @@ class Optimizer:
         self._trainable_variables: list[Variable] = []
         self._positions: dict[Variable, int] = {}
         self._averages: list[Any] = []
+        self._shared: dict[Any, Any] | None = None
         self._accumulated_gradients: list[Variable] = []
         self._undecayed_variables: set[Variable] = set()
         self._undecayed_names: str | None = None
@@ -384,8 +385,20 @@ class Optimizer:
         learning_rate = self.learning_rate
         if self.weight_decay is not None:
             self._apply_weight_decay(variables, learning_rate)
-        for gradient, variable in zip(gradients, variables):
-            self.update_step(gradient, variable, learning_rate)
+        self._shared = {}
+        try:
+            for gradient, variable in zip(gradients, variables):
+                self.update_step(gradient, variable, learning_rate)
+        finally:
+            self._shared = None
+
+    def shared(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What all variables of one update have in common, computed at the first of them."""
+        if self._shared is None:
+            return compute()
+        if key not in self._shared:
+            self._shared[key] = compute()
+        return self._shared[key]
 
     def _accumulate_and_update(self, gradients: list[Any], variables: list[Variable]) -> None:
         """Every n-th call updates with the mean gradient; the others only add to the sums.

@@ -28,6 +28,10 @@ ELEMENTARY = [
     "dot",
     "gather",
     "sort",
+    "pad",
+    "concatenate",
+    "transpose",
+    "scatter_add",
 ]
 
 

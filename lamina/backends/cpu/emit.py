@@ -313,6 +313,9 @@ class Builder:
         if element_of(type) == "i1":
             stored = self.load(vector("i8", lanes_of(type)), pointer, mask)
             return self.compare("icmp ne", stored, constant(0, "i8", stored.lanes))
+        if mask is not None and element_of(type) in ("half", "bfloat"):
+            # LLVM may take masked accesses apart, and not every processor can hold these alone.
+            return self.bitcast(self.load(vector("i16", lanes_of(type)), pointer, mask), type)
         alignment = align or max(bits_of(type) // 8, 1)
         if mask is None:
             return self.instruction(f"load {type}, ptr {pointer.text}, align {alignment}", type)
@@ -333,6 +336,9 @@ class Builder:
         """Store a scalar or vector; lanes where `mask` is false are left alone."""
         if value.element == "i1":
             self.store(self.convert("zext", value, "i8"), pointer, mask)
+            return
+        if mask is not None and value.element in ("half", "bfloat"):
+            self.store(self.bitcast(value, vector("i16", value.lanes)), pointer, mask)
             return
         alignment = align or max(bits_of(value.type) // 8, 1)
         if mask is None:

@@ -152,11 +152,11 @@ class Point:
 
     def collect(self, pointers: list[Register], element: str) -> Register:
         """One element from each address, as a vector; lanes that do not exist are zero."""
-        kind = vector(element, self.lanes)
-        result = Register("zeroinitializer", kind)
+        carried = carrier(element)
+        result = Register("zeroinitializer", vector(carried, self.lanes))
         for lane, pointer in enumerate(pointers):
-            result = self.b.insert(result, self.b.load(element, pointer), lane)
-        return result
+            result = self.b.insert(result, self.b.load(carried, pointer), lane)
+        return result if carried == element else self.b.bitcast(result, vector(element, self.lanes))
 
     def count(self, place: Place, dtype: str) -> Register:
         """The place itself in every lane, as `dtype`."""
@@ -330,6 +330,11 @@ def _wrap(number: int) -> int:
     return (number + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
+def carrier(element: str) -> str:
+    """What an element is moved around as: half precision as its bits, which every processor can hold."""
+    return "i16" if element in ("half", "bfloat") else element
+
+
 def widened(builder: Builder, register: Register, dtype: str, target: Target) -> Register:
     """Half precision from memory as float32; everything else as it is."""
     if dtype in HALVES:
@@ -365,6 +370,9 @@ def store(point: Point, register: Register, base: Register, place: Place, dtype:
     elif stride == 0:
         b.store(b.extract(register, 0), pointer)
     else:
+        carried = carrier(element)
+        if carried != element:
+            register = b.bitcast(register, vector(carried, point.lanes))
         for lane in range(point.active):
             b.store(b.extract(register, lane), b.pointer(pointer, lane * stride, element))
 

@@ -203,7 +203,7 @@ def _sort(special: _Special) -> int:
     values, positions = special.written(0), special.written(1)
     scratch = b.arguments[-3]
     bytes_ = dtypes.itemsize(special.dtype)
-    memory = "i8" if special.element == "i1" else special.element
+    memory = "i8" if special.element == "i1" else points.carrier(special.element)
     keys = [b.pointer(scratch, side * along * bytes_, "i8") for side in range(2)]
     orders = [
         b.pointer(scratch, 2 * -(-along * bytes_ // 4) * 4 + side * along * 4, "i8") for side in range(2)
@@ -218,7 +218,7 @@ def _sort(special: _Special) -> int:
             if root is not None:
                 key = b.load(memory, b.pointer(root, offset, memory))
             else:
-                key = special.load(operand, 0)
+                key = _as_stored(special, special.load(operand, 0))
             b.store(key, b.pointer(keys[0], entry.index, memory))
             b.store(b.convert("trunc", entry.index, "i32"), b.pointer(orders[0], entry.index, "i32"))
         side, width = 0, 1
@@ -238,6 +238,13 @@ def _sort(special: _Special) -> int:
                     b.pointer(target, offset, "i32"),
                 )
     return lines
+
+
+def _as_stored(special: _Special, register: Register) -> Register:
+    """A register as it lies in memory."""
+    narrow = points.narrowed(special.b, register, special.dtype, special.target)
+    carried = points.carrier(special.element)
+    return narrow if carried == special.element else special.b.bitcast(narrow, carried)
 
 
 def _merge_runs(
@@ -280,7 +287,7 @@ def _before(special: _Special, x: Register, y: Register) -> Register:
     if not dtypes.is_float(dtype):
         kind = "u" if dtypes.is_unsigned(dtype) or dtype == "bool" else "s"
         return b.compare(f"icmp {kind}{'gt' if descending else 'lt'}", x, y)
-    x, y = (points.widened(b, key, dtype, special.target) for key in (x, y))
+    x, y = (points.widened(b, b.bitcast(key, special.element), dtype, special.target) for key in (x, y))
     ordered = b.compare("fcmp ogt" if descending else "fcmp olt", x, y)
     number, missing = b.compare("fcmp ord", x, x), b.compare("fcmp uno", y, y)
     return b.op("or", ordered, b.op("and", number, missing))
