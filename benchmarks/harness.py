@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,15 +161,14 @@ def compare(
     return result
 
 
-def alternate(runs: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Wall times of functions of this process that take turns, after one round that does not count."""
+def alternate(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What functions of this process say they took, in turns, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
+            seconds = run()
             if number:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(seconds)
     return times
 
 
