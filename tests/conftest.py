@@ -1,6 +1,7 @@
 """Shared by all tests: real Keras on JAX as the judge, and a code cache of its own for each run."""
 
 import os
+import signal
 import tempfile
 import warnings
 
@@ -20,6 +21,13 @@ def real_keras():
         warnings.simplefilter("ignore")
         import keras
     return keras
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_interrupts():
+    """A process started in the background ignores Ctrl-C; the tests of it need Python's own handler."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
