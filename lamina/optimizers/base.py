@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from lamina import initializers, ops
-from lamina.core.errors import ArgumentError, StateError, unknown_name
+from lamina.core.errors import ArgumentError, StateError, nearest
 from lamina.core.naming import auto_name, name_scope
 from lamina.core.serialization import Registry, deserialize_object, serialize_object
 from lamina.ir.trace import Tensor
@@ -80,9 +80,7 @@ class Optimizer:
         vars(self)["_variables"] = []
         kind = type(self).__name__
         if unknown:
-            raise unknown_name(
-                f"argument of {kind}", next(iter(unknown)), [*Options.__optional_keys__, "learning_rate"]
-            )
+            raise _unknown_argument(kind, next(iter(unknown)))
         check_clipping(kind, clipnorm, clipvalue, global_clipnorm)
         if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
             raise ArgumentError(
@@ -521,3 +519,13 @@ class Optimizer:
         rate = self._learning_rate
         shown = f"{float(rate.array):g}" if isinstance(rate, Variable) else repr(rate)
         return f"<{type(self).__name__} name={self.name}, learning_rate={shown}>"
+
+
+def _unknown_argument(kind: str, name: str) -> ArgumentError:
+    known = sorted([*Options.__optional_keys__, "learning_rate"])
+    near = "learning_rate" if name == "lr" else nearest(name, known)
+    return ArgumentError(
+        f"{kind} has no argument {name!r}.",
+        expected=f"its own, or one of {', '.join(known)}",
+        fix=f"did you mean '{near}'?" if near else None,
+    )

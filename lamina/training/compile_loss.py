@@ -79,10 +79,7 @@ class CompileLoss:
 
     def _add_term(self, outputs: Outputs, path: Path, identifier: Any, weight: float | None, y: Any) -> None:
         if y is None:
-            raise DataError(
-                f"There are no targets for the loss {identifier!r}.",
-                fix="pass y, one target for each row of x.",
-            )
+            raise _no_targets(identifier)
         shape = tuple(outputs.tensors[path].shape)
         loss = losses.resolve_loss(identifier, tuple(y.shape), shape)
         self.terms.append(Term(path, loss, weight, outputs.name(path) or loss.name, shape))
@@ -98,6 +95,8 @@ class CompileLoss:
         total = None
         for position, term in enumerate(self.terms):
             y, output = y_by_path[term.path], outputs.tensors[term.path]
+            if y is None:
+                raise _no_targets(term.loss.name)
             targets.check_output(output, term.loss, term.name)
             targets.check_shapes(y, output, term.loss, term.name)
             value = ops.cast(term.loss(y, output, weight_by_path[term.path]), config.floatx)
@@ -117,6 +116,13 @@ class CompileLoss:
             leaf = found[term.path]
             if isinstance(leaf, Leaf):
                 targets.check_values(leaf, term.loss, term.output_shape)
+
+
+def _no_targets(loss: Any) -> DataError:
+    return DataError(
+        f"There are no targets for the loss {loss!r}.",
+        fix="pass y, one target for each row of x; validation_data is a tuple (x, y).",
+    )
 
 
 def _is_built_in(identifier: Any) -> bool:

@@ -178,8 +178,8 @@ class ArrayAdapter(DataAdapter):
         repeat: bool = True,
     ) -> None:
         self.data = data
-        self.batch_size = batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE)
-        self.batch_size = min(self.batch_size, data.rows)
+        batch_size = batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE)
+        self.batch_size = min(int(batch_size), data.rows)  # NumPy's whole numbers are welcome, too
         batches = -(-data.rows // self.batch_size)
         self.steps = batches if steps is None else steps if repeat else min(steps, batches)
         self._repeat = repeat
@@ -309,7 +309,7 @@ class IterableAdapter(DataAdapter):
         if self._once and self._limit is None and epochs > 1:
             raise DataError(
                 f"A generator can be gone through only once, not for {epochs} epochs.",
-                fix="say how many batches are an epoch (steps), or pass an object whose __iter__ starts anew.",
+                fix="give steps_per_epoch, or an object whose __iter__ starts anew.",
             )
 
     def _next_batch(self) -> DataSet | None:

@@ -62,7 +62,15 @@ class Programs:
 
     def get(self, kind: str, batch_type: BatchType) -> Any:
         """The program for "train", "test" or "predict" steps on such batches."""
-        key = (kind, batch_type.key, self.model._backend or config.backend, config.num_threads)
+        model = self.model
+        key = (
+            kind,
+            batch_type.key,
+            model._backend or config.backend,
+            config.num_threads,
+            model.run_eagerly,
+            _update_rule(model) if kind == "train" else None,
+        )
         program = self._programs.get(key)
         if program is None:
             with self._making:
@@ -93,6 +101,11 @@ class Programs:
             return trace_program(
                 step_function(model, kind, batch_type), batch_type.types, f"{model.name}_{kind}"
             )
+
+
+def _update_rule(model: Any) -> tuple[Any, Any]:
+    """What may be replaced after `compile` and is traced anew: the optimizer, its learning rate by a schedule."""
+    return model.optimizer, getattr(model.optimizer, "_learning_rate", None)
 
 
 def step_function(model: Any, kind: str, batch_type: BatchType) -> Callable[..., Any]:
@@ -158,7 +171,7 @@ def logs_of(structure: dict[str, Any], outputs: list[Any]) -> dict[str, Any]:
 
 
 def _flat(logs: dict[str, Any]) -> dict[str, Any]:
-    """Results that are dicts themselves, such as those of the compiled metrics, put in place of their name."""
+    """Results that are dicts, such as those of the compiled metrics, put in the place of their name."""
     flat: dict[str, Any] = {}
     for name, value in logs.items():
         flat.update(_flat(value) if isinstance(value, dict) else {name: _number(value)})

@@ -325,7 +325,7 @@ def layers_inside_layers(keras):
 
 
 def custom_pieces_by_name(keras):
-    """Functions for activation, initializer, regularizer and constraint, as chapters on customising have them."""
+    """Functions for activation, initializer, regularizer and constraint, as in chapters on customising."""
     ops = keras.ops
 
     def my_softplus(z):

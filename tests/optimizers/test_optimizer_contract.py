@@ -197,7 +197,7 @@ def test_a_missing_rule_is_named():
         (lambda: optimizers.SGD(momentum=1.5), "between 0 and 1, got 1.5"),
         (
             lambda: optimizers.Adam(clip_norm=1.0),
-            r"Unknown argument of Adam 'clip_norm'[\s\S]*did you mean 'clipnorm'",
+            r"Adam has no argument 'clip_norm'[\s\S]*did you mean 'clipnorm'",
         ),
         (lambda: optimizers.Adam(clipnorm=1.0, clipvalue=1.0), "at most one of clipnorm"),
         (lambda: optimizers.Adam(clipnorm=-1.0), "cannot clip gradients at -1"),
