@@ -104,7 +104,7 @@ class Programs:
 
 
 def _update_rule(model: Any) -> tuple[Any, Any]:
-    """What may be replaced after `compile` and is traced anew: the optimizer, its learning rate by a schedule."""
+    """What may be replaced after `compile`, and is traced anew: the optimizer, its rate by a schedule."""
     return model.optimizer, getattr(model.optimizer, "_learning_rate", None)
 
 
