@@ -234,16 +234,18 @@ def _settle_float32(fit: Fit, exact: list[float]) -> tuple[list[float], mpmath.m
     return [float(c) for c in best], error_of(fit, [float(c) for c in best])
 
 
+def _horner(coefficients, x):
+    """The polynomial at x in mpmath's precision; the constant coefficient comes first."""
+    total = mpmath.mpf(0)
+    for coefficient in reversed(coefficients):
+        total = total * x + mpmath.mpf(coefficient)
+    return total
+
+
 def error_of(fit: Fit, coefficients: list[float], points: int = GRID // 4) -> mpmath.mpf:
     """The largest weighted error of a polynomial."""
     mpmath.mp.dps = DIGITS
-    return max(
-        abs(
-            fit.weight(x)
-            * (fit.target(x) - mpmath.polyval([mpmath.mpf(c) for c in reversed(coefficients)], x))
-        )
-        for x in fit.points(points)
-    )
+    return max(abs(fit.weight(x) * (fit.target(x) - _horner(coefficients, x))) for x in fit.points(points))
 
 
 def main(names: list[str]) -> None:

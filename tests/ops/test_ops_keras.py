@@ -60,7 +60,8 @@ def expected_of(name, position, arguments, sample, judged, real_keras):
 
 
 def test_every_op_has_rows_and_every_row_an_op():
-    assert set(ROWS) == set(OPS)
+    # lamina.random makes ops of its own; they are tested with it.
+    assert set(ROWS) == {name for name, op in OPS.items() if op.__module__.startswith("lamina.ops")}
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
