@@ -1,4 +1,4 @@
-"""What `keras.backend` offers: settings, names and dtypes. The backends themselves live in `lamina.backends`."""
+"""What `keras.backend` offers: settings, names and dtypes. The backends are in `lamina.backends`."""
 
 from lamina.config import (
     backend,

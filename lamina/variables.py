@@ -235,7 +235,7 @@ class Variable(SymbolicOperators):
         return int(self.value)
 
     def __index__(self) -> int:
-        return self.value.__index__()  # type: ignore[no-any-return]
+        return self.value.__index__()
 
     def __bool__(self) -> bool:
         raise TypeError(

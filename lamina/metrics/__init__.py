@@ -62,8 +62,8 @@ from lamina.metrics.correlation import (
     pearson_correlation,
 )
 from lamina.metrics.f_score import F1Score, FBetaScore
-from lamina.metrics.margin import CategoricalHinge, Hinge, SquaredHinge
 from lamina.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from lamina.metrics.margin import CategoricalHinge, Hinge, SquaredHinge
 from lamina.metrics.probabilistic import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
