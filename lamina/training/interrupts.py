@@ -50,9 +50,14 @@ def _install() -> _Gate | None:
     handler = signal.getsignal(signal.SIGINT)
     if not callable(handler):
         return None
-    _gate = _Gate(handler)
-    signal.signal(signal.SIGINT, _gate.receive)
-    return _gate
+    gate = _Gate(handler)
+    try:
+        signal.signal(signal.SIGINT, gate.receive)
+    except BaseException:  # Ctrl-C in the middle of it
+        signal.signal(signal.SIGINT, handler)
+        raise
+    _gate = gate  # only now: the name of a gate that does not stand would keep others from being put up
+    return gate
 
 
 def _remove(gate: _Gate) -> None:
@@ -69,7 +74,10 @@ def interrupt_gate() -> Iterator[None]:
         yield
     finally:
         if gate is not None:
+            gate.depth += 1  # no signal keeps it from being removed
             _remove(gate)
+            gate.depth -= 1
+            gate.let_through()
 
 
 class deferred_interrupts:  # noqa: N801 - reads as a statement
