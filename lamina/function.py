@@ -112,7 +112,12 @@ def gradients(loss: Any, variables: Sequence[Any]) -> list[Any]:
     ...     return loss
     """
     trace = current()
-    if trace is None or not isinstance(loss, Tensor):
+    if trace is not None and not isinstance(loss, Tensor):
+        raise GradientError(
+            f"The loss is a constant, {loss!r:.40}, so it has no gradients.",
+            fix="compute it with lamina.ops from what the model returns.",
+        )
+    if trace is None:
         raise GradientError(
             "gradients() needs a traced loss: eager arrays do not remember where they came from.",
             fix="put the computation into a function decorated with @lamina.function.",

@@ -15,12 +15,9 @@ from lamina.core.naming import auto_name, current_path, name_scope
 from lamina.core.shapes import Shape
 from lamina.interp import as_eager
 from lamina.ir import trace
-from lamina.ir.trace import OPERATORS, SymbolicOperators
+from lamina.ir.trace import OPERATORS, UFUNC_OPERATORS, SymbolicOperators
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
-
-# NumPy's names of operations that `lamina.ops` calls otherwise.
-_UFUNC_OPERATORS = {"divide": "true_divide", "remainder": "mod", "invert": "bitwise_not"}
 
 
 class Variable(SymbolicOperators):
@@ -216,7 +213,7 @@ class Variable(SymbolicOperators):
         self, ufunc: Any, method: str, *operands: Any, **keywords: Any
     ) -> Any:
         """`array * variable` is lamina.ops.multiply; any other NumPy function sees the numbers."""
-        operator = OPERATORS.get(_UFUNC_OPERATORS.get(ufunc.__name__, ufunc.__name__))
+        operator = OPERATORS.get(UFUNC_OPERATORS.get(ufunc.__name__, ufunc.__name__))
         if method == "__call__" and operator is not None and not keywords:
             return operator(*operands)
         plain = [np.asarray(operand) if isinstance(operand, Variable) else operand for operand in operands]

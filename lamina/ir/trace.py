@@ -34,6 +34,14 @@ class TracedValueError(LaminaError, TypeError):
     """A number was asked of a tensor that only stands for one."""
 
 
+# NumPy's names of operations that `lamina.ops` calls otherwise.
+UFUNC_OPERATORS = {
+    "divide": "true_divide",
+    "remainder": "mod",
+    "invert": "bitwise_not",
+    "positive": "identity_of",
+}
+
 # Filled by `lamina.ops`: operator name ("add", "getitem", "astype", ...) -> function.
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
@@ -51,9 +59,18 @@ class SymbolicOperators:
     """
 
     __slots__ = ()
-    # NumPy must not take `array * tensor` apart element by element.
-    __array_ufunc__ = None
     __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **keywords: Any) -> Any:
+        """`array * tensor` and `array += tensor` are operators; NumPy's other functions need numbers."""
+        operator = OPERATORS.get(UFUNC_OPERATORS.get(ufunc.__name__, ufunc.__name__))
+        in_place = list(keywords) == ["out"] and keywords["out"][0] is operands[0]
+        if method == "__call__" and operator is not None and (in_place or not keywords):
+            return operator(*operands)
+        raise TracedValueError(
+            f"NumPy's {ufunc.__name__}() cannot compute with {self!r}, which has no numbers yet.",
+            fix=f"use lamina.ops.{ufunc.__name__}, or what there is in lamina.ops for it.",
+        )
 
     __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
     __sub__, __rsub__ = _operator("subtract"), _operator("subtract", reflected=True)

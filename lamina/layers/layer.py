@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina import ops, regularizers
 from lamina.core import tree
-from lamina.core.errors import ArgumentError, DTypeError, StateError
+from lamina.core.errors import ArgumentError, DTypeError, StateError, nearest
 from lamina.core.naming import current_path, name_scope
 from lamina.ir.symbolic import KerasTensor, is_symbolic
 from lamina.ir.trace import Tensor
@@ -111,8 +111,11 @@ class Layer(LayerState, Operation):
         self.autocast = autocast
         self._read_input_shape(kwargs)
         if kwargs:
+            known = [*signature_of(type(self).__init__).parameters, *signature_of(Layer.__init__).parameters]
+            near = nearest(next(iter(kwargs)), known)
             raise TypeError(
-                f"{type(self).__name__} got unexpected keyword arguments: {', '.join(kwargs)}.",
+                f"{type(self).__name__} got unexpected keyword arguments: {', '.join(kwargs)}."
+                + (f" Did you mean '{near}'?" if near else "")
             )
         self.built = not self._needs_build
         self._path: str | None = None
@@ -135,10 +138,7 @@ class Layer(LayerState, Operation):
 
     def _check_initialized(self) -> None:
         if not self._ready:
-            raise StateError(
-                f"{type(self).__name__}.__init__() does not call super().__init__().",
-                fix="make super().__init__(**kwargs) its first statement.",
-            )
+            raise _without_init(type(self))
 
     # --- build -------------------------------------------------------------------------------------
 
@@ -167,6 +167,7 @@ class Layer(LayerState, Operation):
         with _building:
             if not self.built:
                 self._build_for(arguments)
+                call_context.warn_if_homeless(self)
         self._check_inputs(arguments.first)
 
     def _build_for(self, arguments: CallArguments) -> None:
@@ -477,6 +478,8 @@ class Layer(LayerState, Operation):
         found = getattr(type(self), name, None)
         if isinstance(found, property) and found.fget is not None:
             return found.fget(self)  # raises again, with its own message
+        if name.startswith("_") and not name.startswith("__") and not self._ready:
+            raise _without_init(type(self))
         what = f"'{type(self).__name__}' object has no attribute '{name}'"
         if name.startswith("__") or not self.__dict__.get("_ready") or self.__dict__.get("built"):
             raise AttributeError(what)
@@ -487,6 +490,13 @@ class Layer(LayerState, Operation):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={self.built}>"
+
+
+def _without_init(kind: type) -> UnbuiltError:
+    return UnbuiltError(
+        f"{kind.__name__}.__init__() does not call super().__init__().",
+        fix="make super().__init__(**kwargs) its first statement.",
+    )
 
 
 def _as_shape(shape: Any) -> Any:

@@ -49,6 +49,12 @@ def _convert(x: Any, dtype: str | None) -> Any:
         return as_tensor(x.__tensor__())
     if isinstance(x, (list, tuple)):
         return _from_list(x)
+    if x is None:
+        raise DTypeError(
+            "None is no tensor.",
+            expected="a tensor, an array or a number",
+            fix="give the function or call() that this comes from a `return`.",
+        )
     if isinstance(x, KerasTensor):
         raise DTypeError(
             f"{x!r} stands for data that does not exist yet; only ops called with it directly see it."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, DataError, ShapeError, nearest
+from lamina.ir.constants import splat
+from lamina.ir.trace import Tensor
 
 
 def whole_number(name: str, value: Any, least: int = 1, optional: bool = False) -> int | None:
@@ -101,6 +104,16 @@ def source_arguments(y: Any, sample_weight: Any, validation_split: Any, validati
     if validation_split and validation_data is None:
         raise ArgumentError(
             "validation_split needs arrays; x yields batches.", fix="pass validation_data instead."
+        )
+
+
+def reach_of(gradients: Sequence[Any]) -> None:
+    """A warning when the loss depends on no weight: when it only counts or compares, or forgets y_pred."""
+    if all(isinstance(slope, Tensor) and splat(slope.value) == 0 for slope in gradients):
+        warnings.warn(
+            "The loss has no gradient with respect to any weight: nothing will be learnt. "
+            "Losses that count, round or compare, or do not use y_pred, are flat.",
+            stacklevel=2,
         )
 
 

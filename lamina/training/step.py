@@ -13,6 +13,7 @@ from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.errors import StateError
 from lamina.function import gradients, guard
+from lamina.training import checks
 from lamina.training.data import unpack_x_y_sample_weight
 
 
@@ -49,6 +50,7 @@ class Steps:
 
         if variables:
             slopes = gradients(self.optimizer.scale_loss(loss), variables)
+            checks.reach_of(slopes)
             for slope in slopes:
                 guard(slope)
             self.optimizer.apply(slopes, variables)
