@@ -103,11 +103,15 @@ class Predictor:
         lock, run = self._programs.lock, program.run
 
         def reading(arrays: Arrays) -> list[Array]:
-            lock.acquire_read()
             try:
+                lock.acquire_read()
                 outputs: list[Array] = run(arrays)
-            finally:
-                lock.release_read()
+            finally:  # releasing is harmless before acquiring, and twice
+                try:
+                    lock.release_read()
+                except BaseException:  # Ctrl-C in the middle of it
+                    lock.release_read()
+                    raise
             return outputs
 
         def writing(arrays: Arrays) -> list[Array]:
