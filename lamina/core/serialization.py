@@ -171,7 +171,7 @@ class Registry:
                     expected='keys "class_name" and "config"',
                     got=f"keys {sorted(map(str, config))}",
                 )
-            return deserialize_object({**config, "config": config.get("config", {})}, _registry=self)
+            return _deserialize({**config, "config": config.get("config", {})}, self)
 
 
 def _room(target: Any) -> str:
@@ -270,8 +270,6 @@ def deserialize_object(
     config: Any,
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
-    *,
-    _registry: Registry | None = None,
 ) -> Any:
     """The thing a description stands for; the inverse of `serialize_object`, which also reads Keras' JSON.
 
@@ -279,7 +277,7 @@ def deserialize_object(
     never loaded, whatever it says. Raises ArgumentError for anything that is not registered.
     """
     with custom_object_scope(custom_objects):
-        return _deserialize(config, _registry)
+        return _deserialize(config)
 
 
 def _deserialize(config: Any, registry: Registry | None = None) -> Any:

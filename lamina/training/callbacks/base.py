@@ -122,19 +122,25 @@ _BATCH_HOOKS = {
 
 def _spread(hook: str) -> Callable[..., None]:
     """A method of CallbackList that calls this hook of each callback."""
-    takes_number = "epoch" in hook or "batch" in hook
 
-    def call(self: CallbackList, *given: Any, logs: Any = None) -> None:
-        number = given[:1] if takes_number else ()
-        if len(given) > len(number):
-            logs = given[-1]
+    # Callbacks share one dict, so that later ones see what earlier ones add.
+
+    def of_run(self: CallbackList, logs: Any = None) -> None:
         logs = {} if logs is None else logs
         for callback in self.callbacks:
-            if "batch" in hook:
-                getattr(callback, hook)(*number, logs=logs)
-            else:
-                getattr(callback, hook)(*number, logs)
+            getattr(callback, hook)(logs)
 
+    def of_epoch(self: CallbackList, epoch: int, logs: Any = None) -> None:
+        logs = {} if logs is None else logs
+        for callback in self.callbacks:
+            getattr(callback, hook)(epoch, logs)
+
+    def of_batch(self: CallbackList, batch: int, logs: Any = None) -> None:
+        logs = {} if logs is None else logs
+        for callback in self.callbacks:
+            getattr(callback, hook)(batch, logs=logs)
+
+    call = of_epoch if "epoch" in hook else of_batch if "batch" in hook else of_run
     call.__name__ = hook
     call.__doc__ = getattr(Callback, hook).__doc__
     return call

@@ -1,0 +1,226 @@
+"""The public names of Keras that Lamina has, by room; `test_public_names.py` compares them with Keras."""
+
+COVERED = {
+    "": """
+        DTypePolicy Function Initializer Input InputSpec KerasTensor Layer Loss Metric Model
+        Operation Optimizer Regularizer Sequential Variable name_scope version
+    """,
+    "activations": """
+        celu deserialize elu exponential gelu get glu hard_shrink hard_sigmoid hard_silu hard_swish
+        hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu serialize sigmoid
+        silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus
+        swish tanh tanh_shrink threshold
+    """,
+    "backend": """
+        backend clear_session epsilon floatx image_data_format is_float_dtype is_int_dtype
+        is_keras_tensor result_type set_epsilon set_floatx set_image_data_format standardize_dtype
+    """,
+    "callbacks": """
+        Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler
+        ProgbarLogger TerminateOnNaN
+    """,
+    "config": """
+        backend disable_interactive_logging disable_traceback_filtering enable_interactive_logging
+        enable_traceback_filtering epsilon floatx image_data_format is_interactive_logging_enabled
+        is_traceback_filtering_enabled set_backend set_epsilon set_floatx set_image_data_format
+    """,
+    "constraints": """
+        Constraint MaxNorm MinMaxNorm NonNeg UnitNorm deserialize get max_norm min_max_norm non_neg
+        serialize unit_norm
+    """,
+    "initializers": """
+        Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer
+        Initializer LecunNormal LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal
+        RandomUniform TruncatedNormal VarianceScaling Zeros constant deserialize get glorot_normal
+        glorot_uniform he_normal he_uniform identity lecun_normal lecun_uniform ones orthogonal
+        random_normal random_uniform serialize truncated_normal variance_scaling zeros
+    """,
+    "layers": """
+        Activation ActivityRegularization Add AlphaDropout Average Concatenate Dense Dot Dropout ELU
+        EinsumDense Flatten GaussianDropout GaussianNoise Identity Input InputLayer InputSpec Lambda
+        Layer LeakyReLU Masking Maximum Minimum Multiply PReLU Permute ReLU RepeatVector Rescaling
+        Reshape Softmax Subtract Wrapper add average concatenate deserialize dot maximum minimum
+        multiply serialize subtract
+    """,
+    "losses": """
+        BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy
+        CategoricalFocalCrossentropy CategoricalGeneralizedCrossEntropy CategoricalHinge Circle
+        CosineSimilarity Dice Hinge Huber KLDivergence LogCosh Loss MeanAbsoluteError
+        MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson
+        SparseCategoricalCrossentropy SquaredHinge Tversky binary_crossentropy
+        binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy
+        categorical_generalized_cross_entropy categorical_hinge circle cosine_similarity deserialize
+        dice get hinge huber kl_divergence log_cosh mean_absolute_error
+        mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson
+        serialize sparse_categorical_crossentropy squared_hinge tversky
+    """,
+    "metrics": """
+        AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy
+        CategoricalCrossentropy CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score
+        FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError Mean
+        MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper MeanSquaredError
+        MeanSquaredLogarithmicError Metric OneHotIoU OneHotMeanIoU PearsonCorrelation Poisson
+        Precision PrecisionAtRecall R2Score Recall RecallAtPrecision RootMeanSquaredError
+        SensitivityAtSpecificity SparseCategoricalAccuracy SparseCategoricalCrossentropy
+        SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum
+        TopKCategoricalAccuracy TrueNegatives TruePositives binary_accuracy binary_crossentropy
+        binary_focal_crossentropy categorical_accuracy categorical_crossentropy
+        categorical_focal_crossentropy categorical_hinge concordance_correlation deserialize get
+        hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error
+        mean_squared_error mean_squared_logarithmic_error pearson_correlation poisson serialize
+        sparse_categorical_accuracy sparse_categorical_crossentropy
+        sparse_top_k_categorical_accuracy squared_hinge top_k_categorical_accuracy
+    """,
+    "models": """
+        Model Sequential clone_model model_from_json
+    """,
+    "ops": """
+        abs absolute add all allclose amax amin angle any append arange arccos arccosh arcsin
+        arcsinh arctan arctan2 arctanh argmax argmin argpartition argsort array array_split average
+        bartlett batch_normalization binary_crossentropy bincount bitwise_and bitwise_invert
+        bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman
+        broadcast_to cast categorical_crossentropy cbrt cdist ceil celu clip concatenate conj
+        conjugate convert_to_numpy convert_to_tensor copy corrcoef correlate cos cosh count_nonzero
+        cross cumprod cumsum deg2rad depth_to_space diag diagflat diagonal diff digitize divide
+        divide_no_nan dot dot_product_attention dsplit dstack dtype einsum elu empty empty_like
+        equal erf erfc erfinv exp exp2 expand_dims expm1 extract_sequences eye fabs flip fliplr
+        flipud floor floor_divide fmax fmin fmod full full_like gelu geomspace get_item glu greater
+        greater_equal hamming hanning hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh
+        heaviside histogram hsplit hstack hypot i0 identity imag in_top_k inner is_tensor isclose
+        isfinite isin isinf isnan isneginf isposinf isreal kaiser kron layer_normalization ldexp
+        leaky_relu left_shift less less_equal linspace log log10 log1p log2 log_sigmoid log_softmax
+        logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace logsumexp
+        matmul max maximum mean median meshgrid min minimum mod moments moveaxis multi_hot multiply
+        nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin
+        nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nonzero norm normalize
+        not_equal one_hot ones ones_like outer pad percentile power prod psnr ptp quantile rad2deg
+        ravel real rearrange reciprocal relu relu6 repeat reshape right_shift rms_normalization roll
+        rot90 round rsqrt saturate_cast scatter scatter_update searchsorted segment_max segment_min
+        segment_prod segment_sum select selu shape sigmoid sign signbit silu sin sinc sinh size
+        slice slice_update soft_shrink softmax softplus softsign sort space_to_depth
+        sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax split sqrt square
+        squareplus squeeze stack std stop_gradient subtract sum swapaxes swish take take_along_axis
+        tan tanh tanh_shrink tensordot threshold tile top_k trace transpose trapezoid tri tril triu
+        true_divide trunc unique unravel_index unstack vander var vdot vsplit vstack where zeros
+        zeros_like
+    """,
+    "ops.nn": """
+        batch_normalization binary_crossentropy categorical_crossentropy celu depth_to_space
+        dot_product_attention elu gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh
+        layer_normalization leaky_relu log_sigmoid log_softmax moments multi_hot normalize one_hot
+        psnr relu relu6 rms_normalization selu sigmoid silu soft_shrink softmax softplus softsign
+        space_to_depth sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax
+        squareplus swish tanh_shrink threshold
+    """,
+    "ops.linalg": """
+        norm
+    """,
+    "optimizers": """
+        Adam AdamW Optimizer RMSprop SGD deserialize get serialize
+    """,
+    "optimizers.schedules": """
+        CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay LearningRateSchedule
+        PiecewiseConstantDecay PolynomialDecay deserialize serialize
+    """,
+    "random": """
+        SeedGenerator beta binomial categorical dropout gamma normal randint shuffle
+        truncated_normal uniform
+    """,
+    "regularizers": """
+        L1 L1L2 L2 OrthogonalRegularizer Regularizer deserialize get l1 l1_l2 l2
+        orthogonal_regularizer serialize
+    """,
+    "saving": """
+        CustomObjectScope custom_object_scope deserialize_keras_object get_custom_objects
+        get_registered_name get_registered_object register_keras_serializable serialize_keras_object
+    """,
+    "tree": """
+        MAP_TO_NONE assert_same_paths assert_same_structure flatten flatten_with_path is_nested
+        lists_to_tuples map_shape_structure map_structure map_structure_up_to pack_sequence_as
+        traverse
+    """,
+    "utils": """
+        CustomObjectScope clear_session custom_object_scope deserialize_keras_object
+        disable_interactive_logging enable_interactive_logging get_custom_objects
+        get_registered_name get_registered_object is_interactive_logging_enabled is_keras_tensor
+        normalize pack_x_y_sample_weight register_keras_serializable serialize_keras_object
+        set_random_seed standardize_dtype to_categorical unpack_x_y_sample_weight
+    """,
+}
+
+# Classes that users derive from or talk to: their methods are compared, too.
+CLASSES = """
+    Function Initializer InputSpec KerasTensor Layer Loss Metric Model Optimizer Regularizer Sequential
+    Variable callbacks.Callback callbacks.CallbackList callbacks.EarlyStopping constraints.Constraint
+    layers.Dense layers.InputLayer metrics.Mean optimizers.Adam
+    optimizers.schedules.LearningRateSchedule random.SeedGenerator
+"""
+
+# Reviewed differences of signatures: the name (or a pattern), the parameters that only Keras has, those that
+# only Lamina has, and why.
+DIFFERENCES = [
+    ("Layer", "", "activity_regularizer trainable dtype autocast name", "Keras hides them behind **kwargs"),
+    ("layers.Layer", "", "activity_regularizer trainable dtype autocast name", "the same"),
+    ("Sequential", "", "layers trainable name", "Keras hides them behind *args"),
+    ("models.Sequential", "", "layers trainable name", "the same"),
+    ("KerasTensor", "", "history", "where the tensor came from; Keras sets it later"),
+    ("Variable", "layout", "", "a layout on several devices is JAX's own matter"),
+    (
+        "*.serialize",
+        "*",
+        "target",
+        "one function for all kinds of objects",
+    ),
+    ("losses.deserialize", "name", "config", "one function for all kinds"),
+    (
+        "layers.Dense",
+        "lora_rank lora_alpha quantization_config",
+        "",
+        "no adapters, no quantisation",
+    ),
+    (
+        "layers.EinsumDense",
+        "lora_rank lora_alpha gptq_unpacked_column_size quantization_config",
+        "",
+        "no adapters, no quantisation",
+    ),
+    ("tree.assert_same_structure", "check_types", "", "deprecated in Keras, without effect"),
+    ("optimizers.SGD", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
+    ("optimizers.Adam", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
+    ("optimizers.RMSprop", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
+    ("optimizers.AdamW", "OPTIONS", "", "taken as **options, see Optimizer"),
+    ("name_scope", "", "caller deduplicate override_parent", "Keras takes them as **kwargs"),
+    ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
+    ("*.compile", "", "backend", "a backend is chosen for each model"),
+    ("*.predict_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
+    ("*.test_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
+    ("*.train_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
+    ("*Optimizer.add_variable", "layout", "", "a layout on several devices is JAX's own matter"),
+    ("*Adam.add_variable", "layout", "", "a layout on several devices is JAX's own matter"),
+    ("*Adam.build", "var_list", "variables", "the name that Keras' base class uses"),
+    ("*.add_variable", "", "aggregation overwrite_with_gradient", "the same as add_weight"),
+]
+
+# Reviewed differences of defaults: (name, parameter): why.
+DEFAULTS = {
+    ("*.add_variable", "shape"): "() as for add_weight",
+    ("*.add_variable", "initializer"): "chosen by the dtype, as for add_weight",
+    ("*.build", "input_shape"): "layers without inputs build, too",
+}
+
+# Public methods of Keras' classes that have no place here, and why.
+WITHOUT = {
+    "add_metric": "an error in Keras 3",
+    "enable_lora": "no adapters",
+    "export": "comes with export",
+    "compute_loss_and_updates jax_state_sync": "of Keras' JAX backend",
+    "get_state_tree set_state_tree": "comes with saving",
+    "get_quantization_layer_structure quantization_mode quantize": "no quantisation",
+    "quantized_build quantized_call": "no quantisation",
+    "load_weights save save_weights": "comes with saving",
+    "make_predict_function make_test_function make_train_function": "programs are made for each shape",
+    "ragged_rank row_splits_dtype": "ragged tensors",
+    "rematerialized_call": "the compiler decides what is kept",
+    "stateless_compute_loss": "gradients are taken inside a traced step",
+    "symbolic_call": "calling a layer on a KerasTensor does it",
+}
