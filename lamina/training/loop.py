@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 from lamina.core.errors import DataError
+from lamina.core.interrupts import deferred_interrupts
 from lamina.training.data import DataAdapter, Work
-from lamina.training.interrupts import deferred_interrupts
 from lamina.training.programs import Programs, logs_of
 
 CHUNK_SECONDS = 0.05

@@ -9,9 +9,9 @@ import numpy as np
 
 from lamina.core import dtypes, tree
 from lamina.core.config import config
+from lamina.core.interrupts import deferred_interrupts
 from lamina.training import rows
 from lamina.training.data import Arrays, BatchType, DataSet
-from lamina.training.interrupts import deferred_interrupts
 from lamina.training.programs import Programs
 
 Array = np.ndarray[Any, Any]

@@ -12,10 +12,10 @@ from lamina.backends.base import StepsResult
 from lamina.core import tree
 from lamina.core.config import config
 from lamina.core.errors import ArgumentError
+from lamina.core.interrupts import deferred_interrupts
 from lamina.function import Traced, compile_program, guard, trace_program
 from lamina.ir.trace import current
 from lamina.training.data import Arrays, BatchType, Index, pack_x_y_sample_weight
-from lamina.training.interrupts import deferred_interrupts
 from lamina.training.lock import MakingLock, StateLock
 from lamina.training.step import Steps
 

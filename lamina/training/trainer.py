@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import tree
+from lamina.core.interrupts import deferred_interrupts, interrupt_gate
 from lamina.interp.array import Array
 from lamina.ir.symbolic import KerasTensor
 from lamina.random import make_default_seed
@@ -26,7 +27,6 @@ from lamina.training.data import (
     unpack_x_y_sample_weight,
 )
 from lamina.training.hooks import FitHooks, TestHooks
-from lamina.training.interrupts import deferred_interrupts, interrupt_gate
 from lamina.training.loop import Loop
 from lamina.training.programs import trainable_as_compiled
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lamina.training.interrupts import deferred_interrupts, interrupt_gate
+from lamina.core.interrupts import deferred_interrupts, interrupt_gate
 from lamina.training.lock import MakingLock, StateLock
 
 

@@ -16,6 +16,7 @@ from lamina.backends.cpu.image import Code
 from lamina.backends.cpu.pace import Pace
 from lamina.core import dtypes
 from lamina.core.config import config
+from lamina.core.interrupts import deferred_interrupts
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -197,21 +198,28 @@ class CpuExecutable:
         context[Slot.ABORT] = 0
         shared = self._workers > 1 and self._layout.nanoseconds >= worthwhile
         workers = self._pace.choose() if shared else 1
-        # Another program may be using the workers; one thread gives the same bits, only later.
-        free = workers > 1 and threads.pool.lock.acquire(blocking=False)
         start = time.perf_counter_ns()
+        # Another program may be using the workers; one thread gives the same bits, only later.
+        free = workers > 1 and self._call_together(frame, workers)
         if not free:
             self._entry(frame.address, 0, 1)
-        else:
+        # Short calls measure how fast threads wake, not how fast they work.
+        if shared and (free or workers == 1) and context[Slot.DONE] >= STEPS_THAT_COUNT:
+            self._pace.note(workers, (time.perf_counter_ns() - start) / max(1, int(context[Slot.DONE])))
+
+    def _call_together(self, frame: Frame, workers: int) -> bool:
+        """Run on that many threads; False when another program is using them."""
+        # Ctrl-C between sending the others off and joining them would leave them waiting for ever.
+        with deferred_interrupts():
+            if not threads.pool.lock.acquire(blocking=False):
+                return False
             try:
-                context[Slot.ARRIVED] = 0
+                frame.context[Slot.ARRIVED] = 0
                 entry, where = self._entry, frame.address
                 threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
             finally:
                 threads.pool.lock.release()
-        # Short calls measure how fast threads wake, not how fast they work.
-        if shared and (free or workers == 1) and context[Slot.DONE] >= STEPS_THAT_COUNT:
-            self._pace.note(workers, (time.perf_counter_ns() - start) / max(1, int(context[Slot.DONE])))
+        return True
 
 
 def _job(entry: Any, where: int, number: int, workers: int) -> threads.Job:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from lamina.core.interrupts import deferred_interrupts
 from lamina.training.callbacks.base import Callback
-from lamina.training.interrupts import deferred_interrupts
 
 
 class History(Callback):

@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 from lamina.core.errors import ArgumentError, NonFiniteError, nearest
+from lamina.core.interrupts import deferred_interrupts
 from lamina.training.callbacks.base import Callback
-from lamina.training.interrupts import deferred_interrupts
 
 
 class MonitorCallback(Callback):

@@ -92,6 +92,7 @@ class deferred_interrupts:  # noqa: N801 - reads as a statement
 
     def __init__(self, abort: Callable[[], None] | None = None) -> None:
         self._abort = abort
+        self._outer: Callable[[], None] | None = None
         self._own: _Gate | None = None
         self._gate: _Gate | None = None
 
@@ -102,7 +103,8 @@ class deferred_interrupts:  # noqa: N801 - reads as a statement
         self._gate = _gate
         if self._gate is not None:
             self._gate.depth += 1
-            self._gate.abort = self._abort
+            self._outer = self._gate.abort
+            self._gate.abort = self._abort or self._outer
         return self
 
     def __exit__(
@@ -111,7 +113,7 @@ class deferred_interrupts:  # noqa: N801 - reads as a statement
         gate = self._gate
         if gate is None:
             return
-        gate.abort = None
+        gate.abort = self._outer
         if self._own is not None:
             _remove(self._own)
         gate.depth -= 1
