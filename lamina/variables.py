@@ -209,9 +209,7 @@ class Variable(SymbolicOperators):
             return self._array.astype(dtype or self._array.dtype, copy=False)
         return self._array.astype(dtype or self._array.dtype)
 
-    def __array_ufunc__(  # type: ignore[override]
-        self, ufunc: Any, method: str, *operands: Any, **keywords: Any
-    ) -> Any:
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **keywords: Any) -> Any:
         """`array * variable` is lamina.ops.multiply; any other NumPy function sees the numbers."""
         operator = OPERATORS.get(UFUNC_OPERATORS.get(ufunc.__name__, ufunc.__name__))
         if method == "__call__" and operator is not None and not keywords:
