@@ -106,8 +106,8 @@ def test_layers_made_on_the_way_are_said_to_be_lost():
     with pytest.warns(UserWarning, match=r"no part of 'careless': they are not trained.*__init__"):
         Careless()(houses(3)[0])
     outside = lamina.layers.Dense(2, name="outside")
-    with pytest.warns(UserWarning, match="'outside' gets its weights inside the call of 'lambda'"):
-        lamina.layers.Lambda(lambda inputs: outside(inputs))(houses(3)[0])
+    with pytest.warns(UserWarning, match="'outside' gets its weights inside the call of 'inner'"):
+        lamina.layers.Lambda(lambda inputs: outside(inputs), name="inner")(houses(3)[0])
 
 
 def test_super_init_forgotten():

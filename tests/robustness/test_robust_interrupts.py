@@ -96,7 +96,9 @@ def test_interrupts_one_after_the_other():
 
 
 _SCRIPT = """
-import sys
+import signal, sys
+# A shell that starts jobs in the background lets them ignore SIGINT; this one must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from lamina.callbacks import LambdaCallback
 from robust_models import assert_whole_state, counting_data, counting_model
 model, (x, y) = counting_model(), counting_data()
@@ -114,14 +116,12 @@ except KeyboardInterrupt:
 if sys.platform != "win32":  # signals between processes
 
     def test_a_signal_from_another_process():
-        # A shell that starts jobs in the background lets them ignore SIGINT; this one must not.
         process = subprocess.Popen(
             [sys.executable, "-c", _SCRIPT],
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         assert process.stdout.readline() == "epoch 0\n", process.stderr.read()
         start = time.perf_counter()
