@@ -10,9 +10,47 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.core.version import __version__ as __version__
+
+if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below finds the same when it is used
+    from lamina import activations as activations
+    from lamina import backend as backend
+    from lamina import callbacks as callbacks
+    from lamina import config as config
+    from lamina import constraints as constraints
+    from lamina import initializers as initializers
+    from lamina import layers as layers
+    from lamina import losses as losses
+    from lamina import metrics as metrics
+    from lamina import models as models
+    from lamina import ops as ops
+    from lamina import optimizers as optimizers
+    from lamina import random as random
+    from lamina import regularizers as regularizers
+    from lamina import saving as saving
+    from lamina import tree as tree
+    from lamina import utils as utils
+    from lamina.core.naming import name_scope as name_scope
+    from lamina.core.version import version as version
+    from lamina.function import function as function
+    from lamina.function import gradients as gradients
+    from lamina.initializers import Initializer as Initializer
+    from lamina.ir.symbolic import KerasTensor as KerasTensor
+    from lamina.layers import Input as Input
+    from lamina.layers import InputSpec as InputSpec
+    from lamina.layers import Layer as Layer
+    from lamina.layers.dtype_policy import DTypePolicy as DTypePolicy
+    from lamina.layers.operation import Operation as Operation
+    from lamina.losses import Loss as Loss
+    from lamina.metrics import Metric as Metric
+    from lamina.models import Function as Function
+    from lamina.models import Model as Model
+    from lamina.models import Sequential as Sequential
+    from lamina.optimizers import Optimizer as Optimizer
+    from lamina.regularizers import Regularizer as Regularizer
+    from lamina.variables import Variable as Variable
 
 _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",

@@ -203,13 +203,13 @@ def exponential(x: Any) -> Any:
 
 
 @REGISTRY.register
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
     """exp(x) / sum(exp(x)) along `axis`."""
     return ops.softmax(x, axis)
 
 
 @REGISTRY.register
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
     """x - log(sum(exp(x))) along `axis`."""
     return ops.log_softmax(x, axis)
 

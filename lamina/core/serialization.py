@@ -10,12 +10,14 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lamina.core import dtypes
 from lamina.core.errors import ArgumentError, StateError, nearest, unknown_name
+
+Registered = TypeVar("Registered", bound=Any)  # a class or function, which a decorator gives back
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -30,7 +32,9 @@ _scope: ContextVar[Mapping[str, Any]] = ContextVar(
 # --- naming things ---------------------------------------------------------------------------------
 
 
-def register_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+def register_serializable(
+    package: str = "Custom", name: str | None = None
+) -> Callable[[Registered], Registered]:
     """Decorator: let files name this class or function, as "package>name".
 
     >>> @register_serializable("my_package")
@@ -39,7 +43,7 @@ def register_serializable(package: str = "Custom", name: str | None = None) -> C
     Raises ArgumentError for a class without `get_config`.
     """
 
-    def decorate(target: Any) -> Any:
+    def decorate(target: Registered) -> Registered:
         if isinstance(target, type) and not hasattr(target, "get_config"):
             raise ArgumentError(
                 f"Cannot register class {target.__name__}: it has no get_config() method.",
@@ -108,7 +112,7 @@ class Registry:
         self._objects: dict[str, Any] = {}
         self._lowered: dict[str, str] = {}
 
-    def register(self, target: Any, *aliases: str) -> Any:
+    def register(self, target: Registered, *aliases: str) -> Registered:
         """Add a class or function under its own name and `aliases`; returns it, so it also decorates."""
         for name in dict.fromkeys((str(target.__name__), *aliases)):
             if name in self._objects:

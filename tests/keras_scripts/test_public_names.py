@@ -61,6 +61,18 @@ def differences(name, ours, theirs):
     return None
 
 
+def test_the_list_of_ops_is_the_registry():
+    others = "convert_to_numpy dtype is_tensor linalg ndim nn numpy random result_type shape size"
+    assert lamina.ops.__all__ == sorted({*lamina.ops.OPS, *others.split()})
+
+
+def test_editors_see_every_public_name():
+    block = inspect.getsource(lamina).split("if TYPE_CHECKING")[1].split("_MODULES")[0]
+    seen = {line.split(" as ")[1] for line in block.splitlines() if " as " in line}
+    keras_rooms = {room.split(".")[0] for room in COVERED} - {""}
+    assert seen == keras_rooms | set(lamina._NAMES)
+
+
 def test_every_name_that_both_have_is_listed(real_keras):
     for room, names in COVERED.items():
         ours, theirs = find(lamina, room), find(real_keras, room)
