@@ -30,7 +30,8 @@ class History(Callback):
             self.epoch.append(epoch)
             for name, value in (logs or {}).items():
                 self.history.setdefault(name, []).append(value)
-        self.model.history = self
+        if self.model.history is not self:
+            self.model.history = self
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         """For each name: first, last and best value."""
