@@ -197,10 +197,13 @@ def show(title: str, result: Result) -> None:
     best = result.median(OURS) if OURS in result.times else None
     for name in sorted(result.times, key=result.median):
         median, low = result.median(name), min(result.times[name])
-        ratio = "" if best is None or name == OURS else f"   Lamina is {median / best:5.2f} times as fast"
+        line = f"  {name:16s} {duration(median):>10s} per {result.unit} (best {duration(low)})"
+        if best is not None and name == LIMIT:
+            line += f"   Lamina takes {best / median:5.2f} times as long"
+        elif best is not None and name != OURS:
+            line += f"   Lamina is {median / best:5.2f} times as fast"
         setting = ", ".join(f"{key} {value}" for key, value in result.settings.get(name, {}).items())
-        print(f"  {name:16s} {duration(median):>10s} per {result.unit} (best {duration(low)}){ratio}", end="")
-        print(f"   [{setting}]" if setting else "")
+        print(f"{line}   [{setting}]" if setting else line, flush=True)
 
 
 def judge(figures: Sequence[Figure]) -> None:
