@@ -2,7 +2,8 @@
 
 A Sample builds operands and attributes from a generator. Ids read `<primitive>-<dtype>-<what is special>`,
 where "strided" and "transposed" operands are views with gaps or with their axes in another order. Here are
-the elementwise primitives; `primitive_samples_shaped` has the others. Section order as in the table.
+the elementwise primitives; `primitive_samples_windows` has those with windows, `primitive_samples_shaped` the
+others. Section order as in the table.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from primitive_samples_shaped import SAMPLES
+from primitive_samples_windows import WINDOWS
 from sample_building import (
     EXTENTS,
     FLOATS,
@@ -38,7 +40,7 @@ from sample_building import (
 
 from lamina.core import dtypes
 
-__all__ = ["DIFFERENTIABLE", "SAMPLES", "Sample"]
+__all__ = ["DIFFERENTIABLE", "SAMPLES", "WINDOWS", "Sample"]
 
 # Operand positions through which derivatives flow; () says: not differentiable.
 DIFFERENTIABLE: dict[str, tuple[int, ...]] = {}
@@ -251,7 +253,8 @@ differentiable("reshape transpose broadcast slice reverse", 0)
 differentiable("pad", 0, 1)
 differentiable("concatenate", 0, 1, 2)
 differentiable("input constant iota random_bits")
-differentiable("dot", 0, 1)
+differentiable("dot conv conv_input_grad conv_filter_grad", 0, 1)
+differentiable("max_window gather_window scatter_window sum_window spread_window", 0)
 differentiable("gather", 0)
 differentiable("scatter_add", 0, 2)
 differentiable("sort", 0)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lamina.core import dtypes
 from lamina.core.errors import LaminaError
 from lamina.core.shapes import size
+from lamina.core.windows import every_place_has_an_element, places
 from lamina.interp.eval import evaluate, run_graph
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full, iota_value
@@ -294,6 +295,79 @@ def grow_dot(grower: Grower) -> Value | None:
     return p.dot(grower.whole(x), grower.whole(y), contract=pair("contract"), batch=pair("batch"))
 
 
+def window_over(grower: Grower, spatial: Sequence[int]) -> dict[str, Any] | None:
+    """Sizes, strides, padding and dilation of some window that fits."""
+    window = {
+        "sizes": tuple(grower.number(1, 3) for _ in spatial),
+        "strides": tuple(grower.number(1, 3) for _ in spatial),
+        "padding": tuple((grower.number(0, 1), grower.number(0, 2)) for _ in spatial),
+        "dilation": tuple(grower.number(1, 2) for _ in spatial),
+    }
+    try:
+        places(spatial, **window)
+    except LaminaError:
+        return None
+    return window
+
+
+def image(grower: Grower) -> Value | None:
+    """A value as [batch, *spatial, channels], with one or two spatial axes."""
+    x = grower.value(lambda value: is_number(value) and 2 <= value.ndim <= 4 and value.size <= LARGEST // 4)
+    return x and (p.reshape(x, shape=(1, *x.shape)) if x.ndim == 2 else x)
+
+
+def convolution(primitive: Primitive) -> Grow:
+    """conv, or one of its adjoints with the operands that a conv of this x has."""
+
+    def grow(grower: Grower) -> Value | None:
+        x = image(grower)
+        window = None if x is None else window_over(grower, x.shape[1:-1])
+        if x is None or window is None:
+            return None
+        sizes, channels, shape = window.pop("sizes"), x.shape[-1], x.shape[1:-1]
+        groups = grower.one_of(
+            [count for count in (1, 2, channels) if count and channels % count == 0] or [1]
+        )
+        kernel_type = TensorType((*sizes, channels // groups, groups * grower.number(1, 3)), x.dtype)
+        if size(kernel_type.shape) > LARGEST:
+            return None
+        y_type = TensorType((x.shape[0], *places(shape, sizes, **window), kernel_type.shape[-1]), x.dtype)
+        how = {**window, "groups": groups}
+        x, kernel, y = (grower.whole(v) for v in (x, grower.another(kernel_type), grower.another(y_type)))
+        if primitive is p.conv:
+            return p.conv(x, kernel, **how)
+        if primitive is p.conv_input_grad:
+            return p.conv_input_grad(y, kernel, shape=shape, **how)
+        return p.conv_filter_grad(x, y, shape=sizes, **how)
+
+    return grow
+
+
+def pooling(primitive: Primitive) -> Grow:
+    """A primitive of the section window, with the operands that one over this x has."""
+
+    def grow(grower: Grower) -> Value | tuple[Value, ...] | None:
+        x = image(grower)
+        window = None if x is None else window_over(grower, x.shape[1:-1])
+        if x is None or window is None:
+            return None
+        if primitive is p.sum_window:
+            return p.sum_window(grower.whole(x), **window)
+        shape = x.shape[1:-1]
+        if primitive is p.max_window:
+            return p.max_window(x, **window) if every_place_has_an_element(shape, **window) else None
+        y_type = TensorType((x.shape[0], *places(shape, **window), x.shape[-1]), x.dtype)
+        index = grower.another(TensorType(y_type.shape, "uint8"))
+        if primitive is p.gather_window:
+            return p.gather_window(x, index, **window)
+        y = grower.whole(grower.another(y_type))
+        if primitive is p.scatter_window:
+            return p.scatter_window(y, index, shape=shape, **window)
+        return p.spread_window(y, shape=shape, **window)
+
+    return grow
+
+
 def indices_for(grower: Grower, extent: int) -> Value:
     """Whole numbers inside the extent, sometimes outside."""
     shape = (grower.one_of((1, 2, 3, 7)),) if grower.draw(st.booleans()) else ()
@@ -358,6 +432,13 @@ GROW: dict[Primitive, Grow] = {
     p.iota: grow_iota,
     # contract
     p.dot: grow_dot,
+    **{primitive: convolution(primitive) for primitive in (p.conv, p.conv_input_grad, p.conv_filter_grad)},
+    # window
+    p.max_window: pooling(p.max_window),
+    p.gather_window: pooling(p.gather_window),
+    p.scatter_window: pooling(p.scatter_window),
+    p.sum_window: pooling(p.sum_window),
+    p.spread_window: pooling(p.spread_window),
     # gather and scatter
     p.gather: grow_gather,
     p.scatter_add: grow_scatter_add,
@@ -414,6 +495,11 @@ _ROUNDED_ALIKE = {primitive for primitive in p.TABLE.values() if primitive.has(M
     *(p.negative, p.absolute, p.sign, p.floor, p.ceil, p.round_even, p.cast, p.stop_gradient),
     *(p.add, p.subtract, p.multiply, p.maximum, p.minimum, p.select),
     *(p.reduce_max, p.reduce_min, p.input, p.constant, p.iota, p.gather, p.sort),
+    *(p.max_window, p.gather_window),
+}
+_SUMS = {
+    *(p.reduce_sum, p.cumulative_sum, p.dot, p.conv, p.conv_input_grad, p.conv_filter_grad),
+    *(p.scatter_window, p.sum_window, p.spread_window, p.scatter_add),
 }
 _TRIALS = 4
 
@@ -471,7 +557,7 @@ def _run_noisy(graph: Graph, arrays: Sequence[Any], ulps: float, seed: int) -> l
 def _nudged(node: Node, operands: list[Any], result: Any, ulps: float, random: np.random.Generator) -> Any:
     """The result with its rounding errors drawn anew."""
     scale = result
-    if node.primitive in (p.reduce_sum, p.cumulative_sum, p.dot, p.scatter_add):
+    if node.primitive in _SUMS:
         whole = [np.abs(each) if dtypes.is_float(dtypes.of_numpy(each.dtype)) else each for each in operands]
         scale = np.asarray(evaluate(node.primitive, whole, node.attributes)[0])
     with np.errstate(all="ignore"):

@@ -303,6 +303,35 @@ def free_axes(x: Value, contract: tuple[int, ...], batch: tuple[int, ...]) -> tu
 
 
 row(p.dot, dot_operand(0), dot_operand(1))
+row(
+    p.conv,
+    lambda g, y, x, kernel, **how: p.conv_input_grad(g, kernel, shape=x.shape[1:-1], **how),
+    lambda g, y, x, kernel, **how: p.conv_filter_grad(x, g, shape=kernel.shape[:-2], **how),
+)
+row(
+    p.conv_input_grad,
+    lambda g, x, y, kernel, *, shape, **how: p.conv(g, kernel, **how),
+    lambda g, x, y, kernel, *, shape, **how: p.conv_filter_grad(g, y, shape=kernel.shape[:-2], **how),
+)
+row(
+    p.conv_filter_grad,
+    lambda g, kernel, x, y, *, shape, **how: p.conv_input_grad(y, g, shape=x.shape[1:-1], **how),
+    lambda g, kernel, x, y, *, shape, **how: p.conv(x, g, **how),
+)
+
+# --- window ----------------------------------------------------------------------------------------
+row(
+    p.max_window,
+    lambda g, y, x, **how: p.scatter_window(g, y.node.outputs[1], shape=x.shape[1:-1], **how),
+)
+row(
+    p.gather_window,
+    lambda g, y, x, index, **how: p.scatter_window(g, index, shape=x.shape[1:-1], **how),
+    None,
+)
+row(p.scatter_window, lambda g, x, y, index, *, shape, **how: p.gather_window(g, index, **how), None)
+row(p.sum_window, lambda g, y, x, **how: p.spread_window(g, shape=x.shape[1:-1], **how))
+row(p.spread_window, lambda g, x, y, *, shape, **how: p.sum_window(g, **how))
 
 
 # --- gather and scatter ----------------------------------------------------------------------------

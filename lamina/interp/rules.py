@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import dtypes
+from lamina.interp import windows
 from lamina.interp.philox import random_bits
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
@@ -226,6 +227,15 @@ RULES: dict[Primitive, Rule] = {
     p.iota: _iota,
     # contract
     p.dot: _dot,
+    p.conv: windows.conv,
+    p.conv_input_grad: windows.conv_input_grad,
+    p.conv_filter_grad: windows.conv_filter_grad,
+    # window
+    p.max_window: windows.max_window,
+    p.gather_window: windows.gather_window,
+    p.scatter_window: windows.scatter_window,
+    p.sum_window: windows.sum_window,
+    p.spread_window: windows.spread_window,
     # gather and scatter
     p.gather: _gather,
     p.scatter_add: _scatter_add,

@@ -18,6 +18,7 @@ from lamina.core import dtypes
 from lamina.core.dtypes import is_float, is_integer
 from lamina.core.errors import DTypeError, ShapeError
 from lamina.core.shapes import remove, size
+from lamina.ir import window_rules
 from lamina.ir.graph import TensorType
 
 Rule = Callable[..., "TensorType | tuple[TensorType, ...]"]
@@ -393,6 +394,25 @@ iota = define("iota", 0, _iota, CREATES)  # 0, 1, 2, ... along one axis
 
 # --- contract --------------------------------------------------------------------------------------
 dot = define("dot", 2, _dot, CONTRACTS)  # result axes: batch, then the free ones of x, then those of y
+# x [batch, *spatial, channels] by kernel [*sizes, channels / groups, filters]; attributes strides, dilation:
+# one number per spatial axis; padding: a pair (before, after) of zeros per axis; groups
+conv = define("conv", 2, window_rules.conv, CONTRACTS)
+# The adjoints of conv: cotangent y and kernel -> x, whose spatial `shape` is given; x and y -> kernel. The
+# three differentiate to each other; a transposed convolution is conv_input_grad.
+conv_input_grad = define("conv_input_grad", 2, window_rules.conv_input_grad, CONTRACTS)
+conv_filter_grad = define("conv_filter_grad", 2, window_rules.conv_filter_grad, CONTRACTS)
+
+# --- window ----------------------------------------------------------------------------------------
+# On [batch, *spatial, channels], with sizes, strides, padding and dilation as in conv.
+# (values, index): index says where in its window, counted in row-major order, the maximum is: the first of
+# equals, the first NaN; padding never wins
+max_window = define("max_window", 1, window_rules.max_window)
+gather_window = define("gather_window", 2, window_rules.gather_window)  # the element of each window at index
+scatter_window = define(
+    "scatter_window", 2, window_rules.scatter_window
+)  # its adjoint: summed at those places
+sum_window = define("sum_window", 1, window_rules.sum_window)  # padding counts as 0
+spread_window = define("spread_window", 1, window_rules.spread_window)  # its adjoint: summed over the windows
 
 # --- gather and scatter ----------------------------------------------------------------------------
 gather = define("gather", 2, _gather)  # x[..., indices, ...] along axis; indices are clamped to the extent

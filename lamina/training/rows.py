@@ -232,6 +232,22 @@ def _dot(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
     return len(batch[0]) + len(free_x) + free_y.index(_need(y_axis))
 
 
+@_rule(p.conv, p.conv_input_grad)
+def _conv(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
+    _equal(ours, theirs)
+    if operands != [0, None]:
+        raise RowsMixed
+    return 0
+
+
+@_rule(p.max_window, p.gather_window, p.scatter_window, p.sum_window, p.spread_window)
+def _window(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
+    _equal(ours, theirs)
+    if any(axis != 0 for axis in operands):
+        raise RowsMixed
+    return 0
+
+
 @_rule(p.gather)
 def _gather(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
     _equal(ours, theirs)

@@ -188,6 +188,93 @@ CONTRACT = [
     ),
 ]
 
+
+def window(spatial: int, sizes: Any = None, **given: Any) -> dict[str, Any]:
+    """Attributes of a window over that many axes."""
+    plain = {"strides": (1,) * spatial, "padding": ((0, 0),) * spatial, "dilation": (1,) * spatial}
+    return {**({"sizes": sizes} if sizes else {}), **plain, **given}
+
+
+WINDOWS = (
+    # what, x, kernel, how
+    ("1-D", (2, 7, 3), (3, 3, 4), window(1)),
+    ("strided and padded", (2, 7, 2), (3, 2, 2), window(1, strides=(2,), padding=((2, 1),))),
+    ("2-D", (2, 5, 4, 2), (3, 2, 2, 3), window(2, strides=(2, 1), padding=((1, 1), (0, 1)))),
+    ("dilated", (1, 6, 7, 1), (2, 3, 1, 2), window(2, dilation=(3, 2))),
+    ("3-D", (1, 3, 4, 3, 1), (2, 2, 2, 1, 2), window(3, strides=(1, 2, 1))),
+)
+CONV = [
+    *(
+        Row(
+            f"conv {what}",
+            lambda x, k, how=how: p.sin(p.conv(x, k, groups=1, **how)),
+            (normal(*x), normal(*kernel, seed=1)),
+        )
+        for what, x, kernel, how in WINDOWS
+    ),
+    Row(
+        "conv in groups",
+        lambda x, k: p.conv(x, k, groups=2, **window(1, padding=((1, 1),))),
+        (normal(2, 4, 4), normal(2, 2, 6, seed=1)),
+    ),
+    Row(
+        "conv of each channel",
+        lambda x, k: p.conv(x, k, groups=3, **window(2)),
+        (normal(1, 4, 4, 3), normal(2, 2, 1, 6, seed=1)),
+    ),
+    Row(
+        "conv_input_grad",
+        lambda y, k: p.sin(
+            p.conv_input_grad(y, k, shape=(8,), groups=2, **window(1, strides=(3,), padding=((1, 0),)))
+        ),
+        (normal(2, 3, 4), normal(2, 1, 4, seed=1)),
+    ),
+    Row(
+        "conv_filter_grad",
+        lambda x, y: p.sin(
+            p.conv_filter_grad(x, y, shape=(2,), groups=2, **window(1, strides=(3,), padding=((1, 0),)))
+        ),
+        (normal(2, 8, 2), normal(2, 3, 4, seed=1)),
+    ),
+]
+
+INDEX = np.array([0, 3, 1, 2, 2, 0, 7, 1, 3, 3, 2, 1]).reshape(1, 2, 3, 2)
+POOL = [
+    *(
+        Row(
+            f"max_window {what}",
+            lambda x, how=how, k=kernel: p.sin(p.max_window(x, sizes=k[:-2], **how)[0]),
+            (apart(*x),),
+        )
+        for what, x, kernel, how in WINDOWS
+    ),
+    Row(
+        "gather_window",
+        lambda x: p.sin(p.gather_window(x, constant(INDEX, "uint8"), **window(2, (2, 2), strides=(2, 1)))),
+        (normal(1, 5, 4, 2),),
+    ),
+    Row(
+        "scatter_window",
+        lambda y: p.sin(
+            p.scatter_window(y, constant(INDEX, "uint8"), shape=(5, 4), **window(2, (2, 2), strides=(2, 1)))
+        ),
+        (normal(1, 2, 3, 2),),
+    ),
+    *(
+        Row(
+            f"sum_window {what}",
+            lambda x, how=how, k=kernel: p.sin(p.sum_window(x, sizes=k[:-2], **how)),
+            (normal(*x),),
+        )
+        for what, x, kernel, how in WINDOWS
+    ),
+    Row(
+        "spread_window",
+        lambda y: p.sin(p.spread_window(y, shape=(7,), **window(1, (3,), strides=(2,), padding=((1, 1),)))),
+        (normal(2, 4, 2),),
+    ),
+]
+
 GATHER = [
     Row(
         f"gather {axis} by {indices.shape}",
@@ -238,4 +325,4 @@ COMPOSED = [
     ),
 ]
 
-ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *GATHER, *SORT, *COMPOSED]
+ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *COMPOSED]

@@ -286,6 +286,127 @@ def _dot(x: Array, y: Array, *, contract: Any, batch: Any) -> Any:
 
 define("dot", _dot)
 
+
+def _meetings(shape: Any, sizes: Any, places: Any, strides: Any, padding: Any, dilation: Any) -> Any:
+    """Every (place of the window, element of the window, element of the input) that meet, per definition."""
+    for place in np.ndindex(*places):
+        for tap in np.ndindex(*sizes):
+            seen = tuple(
+                i * s - low + j * d for i, s, (low, _), j, d in zip(place, strides, padding, tap, dilation)
+            )
+            if all(0 <= at < extent for at, extent in zip(seen, shape)):
+                yield place, tap, seen
+
+
+def _places(shape: Any, sizes: Any, strides: Any, padding: Any, dilation: Any) -> Any:
+    spans = zip(shape, sizes, strides, padding, dilation)
+    return tuple((n + low + high - (k - 1) * d - 1) // s + 1 for n, k, s, (low, high), d in spans)
+
+
+def _pairs(channels: int, filters: int, groups: int) -> Any:
+    """Every (channel, channel of its group, filter) that a kernel connects."""
+    for channel in range(channels):
+        for filter_ in range(filters):
+            if channel * groups // channels == filter_ * groups // filters:
+                yield channel, channel % (channels // groups), filter_
+
+
+def _conv(x: Array, kernel: Array, *, groups: int, **how: Any) -> Any:
+    x, kernel = wide(x), wide(kernel)
+    places = _places(x.shape[1:-1], kernel.shape[:-2], **how)
+    result = np.zeros((x.shape[0], *places, kernel.shape[-1]), x.dtype)
+    for place, tap, seen in _meetings(x.shape[1:-1], kernel.shape[:-2], places, **how):
+        for channel, within, filter_ in _pairs(x.shape[-1], kernel.shape[-1], groups):
+            result[(slice(None), *place, filter_)] += (
+                x[(slice(None), *seen, channel)] * kernel[(*tap, within, filter_)]
+            )
+    return result
+
+
+def _conv_input_grad(y: Array, kernel: Array, *, shape: Any, groups: int, **how: Any) -> Any:
+    y, kernel = wide(y), wide(kernel)
+    channels = kernel.shape[-2] * groups
+    result = np.zeros((y.shape[0], *shape, channels), y.dtype)
+    for place, tap, seen in _meetings(shape, kernel.shape[:-2], y.shape[1:-1], **how):
+        for channel, within, filter_ in _pairs(channels, kernel.shape[-1], groups):
+            result[(slice(None), *seen, channel)] += (
+                y[(slice(None), *place, filter_)] * kernel[(*tap, within, filter_)]
+            )
+    return result
+
+
+def _conv_filter_grad(x: Array, y: Array, *, shape: Any, groups: int, **how: Any) -> Any:
+    x, y = wide(x), wide(y)
+    result = np.zeros((*shape, x.shape[-1] // groups, y.shape[-1]), x.dtype)
+    for place, tap, seen in _meetings(x.shape[1:-1], shape, y.shape[1:-1], **how):
+        for channel, within, filter_ in _pairs(x.shape[-1], y.shape[-1], groups):
+            products = x[(slice(None), *seen, channel)] * y[(slice(None), *place, filter_)]
+            result[(*tap, within, filter_)] += products.sum()
+    return result
+
+
+define("conv", _conv)
+define("conv_input_grad", _conv_input_grad)
+define("conv_filter_grad", _conv_filter_grad)
+
+# --- window ----------------------------------------------------------------------------------------
+
+
+def _max_window(x: Array, *, sizes: Any, **how: Any) -> Any:
+    x = wide(x)
+    places = _places(x.shape[1:-1], sizes, **how)
+    values = np.empty((x.shape[0], *places, x.shape[-1]), x.dtype)
+    index = np.full(values.shape, -1, object)
+    for place, tap, seen in _meetings(x.shape[1:-1], sizes, places, **how):
+        here, number = (slice(None), *place), int(np.ravel_multi_index(tap, sizes))
+        element = x[(slice(None), *seen)]
+        unset, old = index[here] == -1, values[here]
+        takes = unset | (element > np.where(unset, element, old)) | ((element != element) & (old == old))
+        values[here] = np.where(takes, element, old)
+        index[here] = np.where(takes, number, index[here])
+    return values, index
+
+
+def _gather_window(x: Array, index: Array, *, sizes: Any, **how: Any) -> Any:
+    result = np.zeros(index.shape, wide(x).dtype)
+    for place, tap, seen in _meetings(x.shape[1:-1], sizes, index.shape[1:-1], **how):
+        here = (slice(None), *place)
+        chosen = index[here] == np.ravel_multi_index(tap, sizes)
+        result[here] = np.where(chosen, wide(x)[(slice(None), *seen)], result[here])
+    return result
+
+
+def _scatter_window(y: Array, index: Array, *, shape: Any, sizes: Any, **how: Any) -> Any:
+    result = np.zeros((y.shape[0], *shape, y.shape[-1]), wide(y).dtype)
+    for place, tap, seen in _meetings(shape, sizes, y.shape[1:-1], **how):
+        here = (slice(None), *place)
+        chosen = index[here] == np.ravel_multi_index(tap, sizes)
+        result[(slice(None), *seen)] += np.where(chosen, wide(y)[here], 0)
+    return result
+
+
+def _sum_window(x: Array, *, sizes: Any, **how: Any) -> Any:
+    x = wide(x)
+    places = _places(x.shape[1:-1], sizes, **how)
+    result = np.zeros((x.shape[0], *places, x.shape[-1]), x.dtype)
+    for place, _, seen in _meetings(x.shape[1:-1], sizes, places, **how):
+        result[(slice(None), *place)] += x[(slice(None), *seen)]
+    return result
+
+
+def _spread_window(y: Array, *, shape: Any, sizes: Any, **how: Any) -> Any:
+    result = np.zeros((y.shape[0], *shape, y.shape[-1]), wide(y).dtype)
+    for place, _, seen in _meetings(shape, sizes, y.shape[1:-1], **how):
+        result[(slice(None), *seen)] += wide(y)[(slice(None), *place)]
+    return result
+
+
+define("max_window", _max_window)
+define("gather_window", _gather_window)
+define("scatter_window", _scatter_window)
+define("sum_window", _sum_window)
+define("spread_window", _spread_window)
+
 # --- gather and scatter ----------------------------------------------------------------------------
 
 

@@ -81,6 +81,12 @@ def _largest(dtype):
     return {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028235e38}[dtype]
 
 
+SUMS = {
+    *("reduce_sum", "cumulative_sum", "dot", "conv", "conv_input_grad", "conv_filter_grad"),
+    *("scatter_window", "sum_window", "spread_window", "scatter_add"),
+}
+
+
 def terms(sample, operands, found):
     """By how much rounding adds up: each of n additions and multiplications may be half an ulp off.
 
@@ -88,7 +94,7 @@ def terms(sample, operands, found):
     """
     if sample.primitive == "reduce_prod":
         return 1 + operands[0].size / max(found.size, 1) / 4
-    if sample.primitive not in ("reduce_sum", "cumulative_sum", "dot", "scatter_add") or not found.size:
+    if sample.primitive not in SUMS or not found.size:
         return 1
     size = [np.max(np.abs(x.astype(np.float64)), initial=1.0) for x in operands]
     count = max(x.size for x in operands)

@@ -6,6 +6,7 @@ that has.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
 - operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
   is that copy.
+- convolutions and pooling: tap by tap (`decompose_windows`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
+from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import collapse, scalar_constant
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
@@ -47,7 +49,7 @@ def decompose(results: Sequence[Value]) -> tuple[Value, ...]:
             return make(primitive, copied, node.attributes, node.types).outputs
         return None
 
-    return rebuild(results, rule)
+    return rebuild(rebuild(results, decompose_window), rule)
 
 
 def _in_memory(operand: Value, resolve: Resolver) -> bool:

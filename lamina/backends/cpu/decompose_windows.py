@@ -1,0 +1,251 @@
+"""Windows tap by tap: convolutions and pooling as slices, pads and matrix products.
+
+A tap is one element of the window. From all places of the window it sees a strided slice of the padded
+operand; backward, what is sent to it is padded back to where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import reduce
+from math import prod
+
+import numpy as np
+
+from lamina.core import dtypes
+from lamina.core.windows import Padding
+from lamina.ir import primitives as p
+from lamina.ir.bind import constant_value, full
+from lamina.ir.graph import Node, Value
+from lamina.ir.primitives import Primitive
+
+Ints = tuple[int, ...]
+HALVES = ("float16", "bfloat16")
+
+
+def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    """The results of a primitive with windows, from primitives that have kernels; None for others."""
+    if node.primitive not in DECOMPOSED:
+        return None
+    attributes = dict(node.attributes)
+    if "shape" not in attributes:
+        attributes["places"] = node.types[0].shape[1:-1]
+    result = DECOMPOSED[node.primitive](*inputs, **attributes)
+    return result if isinstance(result, tuple) else (result,)
+
+
+# --- taps ------------------------------------------------------------------------------------------
+
+
+def _taps(sizes: Ints) -> Iterator[Ints]:
+    return iter(np.ndindex(*sizes))
+
+
+def _padded(x: Value, padding: Padding, fill: float | bool = 0) -> Value:
+    low, high = (tuple(pair[side] for pair in padding) for side in range(2))
+    if not any((*low, *high)):
+        return x
+    number = constant_value(fill, x.dtype)
+    result: Value = p.pad(x, number, low=(0, *low, 0), high=(0, *high, 0), interior=(0,) * x.ndim)
+    return result
+
+
+def _seen(x: Value, tap: Ints, places: Ints, strides: Ints, dilation: Ints) -> Value:
+    """What a tap sees of padded x from all places."""
+    start = tuple(position * step for position, step in zip(tap, dilation))
+    limit = tuple(first + (count - 1) * stride + 1 for first, count, stride in zip(start, places, strides))
+    result: Value = p.slice(
+        x, start=(0, *start, 0), limit=(x.shape[0], *limit, x.shape[-1]), stride=(1, *strides, 1)
+    )
+    return result
+
+
+def _sent_back(y: Value, tap: Ints, shape: Ints, strides: Ints, padding: Padding, dilation: Ints) -> Value:
+    """y at the elements of padded x that a tap saw, zero elsewhere."""
+    low = tuple(position * step for position, step in zip(tap, dilation))
+    widened = (before + extent + after for extent, (before, after) in zip(shape, padding))
+    high = tuple(
+        extent - first - (count - 1) * stride - 1
+        for extent, first, count, stride in zip(widened, low, y.shape[1:-1], strides)
+    )
+    interior = (0, *(stride - 1 for stride in strides), 0)
+    result: Value = p.pad(
+        y, constant_value(0, y.dtype), low=(0, *low, 0), high=(0, *high, 0), interior=interior
+    )
+    return result
+
+
+def _unpadded(x: Value, shape: Ints, padding: Padding) -> Value:
+    low = tuple(before for before, _ in padding)
+    limit = tuple(before + extent for before, extent in zip(low, shape))
+    result: Value = p.slice(
+        x, start=(0, *low, 0), limit=(x.shape[0], *limit, x.shape[-1]), stride=(1,) * x.ndim
+    )
+    return result
+
+
+def _total(terms: Iterator[Value]) -> Value:
+    return reduce(p.add, terms)
+
+
+# --- convolutions ----------------------------------------------------------------------------------
+
+
+def _in_float32(function: Callable[..., Value]) -> Callable[..., Value]:
+    """Half precision is summed in float32 and rounded once."""
+
+    def widened(x: Value, y: Value, **how: object) -> Value:
+        if x.dtype not in HALVES:
+            return function(x, y, **how)
+        result = function(p.cast(x, dtype="float32"), p.cast(y, dtype="float32"), **how)
+        rounded: Value = p.cast(result, dtype=x.dtype)
+        return rounded
+
+    return widened
+
+
+def _grouped(x: Value, groups: int) -> Value:
+    """The last axis as two: group, channel of the group."""
+    result: Value = p.reshape(x, shape=(*x.shape[:-1], groups, x.shape[-1] // groups))
+    return result
+
+
+def _ungrouped(x: Value) -> Value:
+    """[group, ..., channel of the group] as [..., channel]."""
+    order = (*range(1, x.ndim - 1), 0, x.ndim - 1)
+    last = x.shape[0] * x.shape[-1]
+    result: Value = p.reshape(p.transpose(x, permutation=order), shape=(*x.shape[1:-1], last))
+    return result
+
+
+def _tap_of(kernel: Value, tap: Ints) -> Value:
+    """The kernel's matrix [channels of a group, filters] at one tap."""
+    limit = (*(position + 1 for position in tap), *kernel.shape[-2:])
+    taken = p.slice(kernel, start=(*tap, 0, 0), limit=limit, stride=(1,) * kernel.ndim)
+    result: Value = p.reshape(taken, shape=kernel.shape[-2:])
+    return result
+
+
+def _conv(
+    x: Value, kernel: Value, *, strides: Ints, padding: Padding, dilation: Ints, groups: int, places: Ints
+) -> Value:
+    padded, last = _padded(x, padding), x.ndim
+
+    def product(tap: Ints) -> Value:
+        seen = _grouped(_seen(padded, tap, places, strides, dilation), groups)
+        weights = _grouped(_tap_of(kernel, tap), groups)
+        dot: Value = p.dot(seen, weights, contract=((last,), (0,)), batch=((last - 1,), (1,)))
+        return _ungrouped(dot)
+
+    return _total(map(product, _taps(kernel.shape[:-2])))
+
+
+def _conv_input_grad(
+    y: Value, kernel: Value, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
+) -> Value:
+    grouped, last = _grouped(y, groups), y.ndim
+
+    def sent(tap: Ints) -> Value:
+        weights = _grouped(_tap_of(kernel, tap), groups)
+        dot = p.dot(grouped, weights, contract=((last,), (2,)), batch=((last - 1,), (1,)))
+        return _sent_back(_ungrouped(dot), tap, shape, strides, padding, dilation)
+
+    return _unpadded(_total(map(sent, _taps(kernel.shape[:-2]))), shape, padding)
+
+
+def _conv_filter_grad(
+    x: Value, y: Value, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
+) -> Value:
+    padded, grouped, last = _padded(x, padding), _grouped(y, groups), x.ndim
+    summed = tuple(range(x.ndim - 1))
+
+    def product(tap: Ints) -> Value:
+        seen = _grouped(_seen(padded, tap, y.shape[1:-1], strides, dilation), groups)
+        dot = p.dot(seen, grouped, contract=(summed, summed), batch=((last - 1,), (last - 1,)))
+        result: Value = p.reshape(_ungrouped(dot), shape=(1, x.shape[-1] // groups, y.shape[-1]))
+        return result
+
+    taps = [product(tap) for tap in _taps(shape)]
+    whole: Value = p.reshape(p.concatenate(*taps, axis=0), shape=(*shape, *taps[0].shape[1:]))
+    return whole
+
+
+# --- pooling ---------------------------------------------------------------------------------------
+
+
+def _max_window(
+    x: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
+) -> tuple[Value, Value]:
+    """The running maximum with its tap; a tap takes over if it is greater or the first NaN, and real."""
+    dtype = "uint8" if prod(sizes) <= 256 else "int32"
+    padded = _padded(x, padding, dtypes.limits(x.dtype)[0])
+    real = _padded(full(x.shape, True, "bool"), padding, False)
+    taps = list(_taps(sizes))
+    best = _seen(padded, taps[0], places, strides, dilation)
+    found = _seen(real, taps[0], places, strides, dilation)
+    index = full(best.shape, 0, dtype)
+    for number, tap in list(enumerate(taps))[1:]:
+        value = _seen(padded, tap, places, strides, dilation)
+        is_real = _seen(real, tap, places, strides, dilation)
+        beats = p.bitwise_or(p.greater(value, best), p.invert(found))
+        if dtypes.is_float(x.dtype):
+            first_nan = p.bitwise_and(p.not_equal(value, value), p.equal(best, best))
+            beats = p.bitwise_or(beats, first_nan)
+        takes_over = p.bitwise_and(beats, is_real)
+        best = p.select(takes_over, value, best)
+        index = p.select(takes_over, full(best.shape, number, dtype), index)
+        found = p.bitwise_or(found, is_real)
+    return best, index
+
+
+def _where(index: Value, number: int, x: Value) -> Value:
+    is_here = p.equal(index, full(index.shape, number, index.dtype))
+    result: Value = p.select(is_here, x, full(x.shape, 0, x.dtype))
+    return result
+
+
+def _gather_window(
+    x: Value, index: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
+) -> Value:
+    padded = _padded(x, padding)
+    seen = (_seen(padded, tap, places, strides, dilation) for tap in _taps(sizes))
+    result: Value = full(index.shape, 0, x.dtype)
+    for number, value in enumerate(seen):
+        result = p.select(p.equal(index, full(index.shape, number, index.dtype)), value, result)
+    return result
+
+
+def _scatter_window(
+    y: Value, index: Value, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
+) -> Value:
+    sent = (
+        _sent_back(_where(index, number, y), tap, shape, strides, padding, dilation)
+        for number, tap in enumerate(_taps(sizes))
+    )
+    return _unpadded(_total(sent), shape, padding)
+
+
+def _sum_window(
+    x: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
+) -> Value:
+    padded = _padded(x, padding)
+    return _total(_seen(padded, tap, places, strides, dilation) for tap in _taps(sizes))
+
+
+def _spread_window(
+    y: Value, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
+) -> Value:
+    sent = (_sent_back(y, tap, shape, strides, padding, dilation) for tap in _taps(sizes))
+    return _unpadded(_total(sent), shape, padding)
+
+
+DECOMPOSED: dict[Primitive, Callable[..., Value | tuple[Value, ...]]] = {
+    p.conv: _in_float32(_conv),
+    p.conv_input_grad: _in_float32(_conv_input_grad),
+    p.conv_filter_grad: _in_float32(_conv_filter_grad),
+    p.max_window: _max_window,
+    p.gather_window: _gather_window,
+    p.scatter_window: _scatter_window,
+    p.sum_window: _sum_window,
+    p.spread_window: _spread_window,
+}
