@@ -197,7 +197,7 @@ def serialize_object(obj: Any) -> Any:
         return tuple(serialize_object(item) for item in obj)
     if isinstance(obj, list):
         return [serialize_object(item) for item in obj]
-    if isinstance(obj, Mapping):
+    if isinstance(obj, Mapping) and not hasattr(obj, "get_config"):
         return {key: serialize_object(value) for key, value in obj.items()}
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from lamina import ops
-from lamina.core import dtypes
 from lamina.optimizers.base import REGISTRY, Optimizer, Options
 from lamina.variables import Variable
 
@@ -61,13 +60,9 @@ class Adam(Optimizer):
         variable.assign(variable - m * rate / (ops.sqrt(v) + self.epsilon))
 
     def _corrected_rate(self, learning_rate: Any, dtype: str) -> Any:
-        """The learning rate times what makes up for m and v having started at zero.
-
-        At least in float32: in bfloat16, 1 - 0.999 would be zero.
-        """
-        wide = dtypes.result_type(dtype, "float32")
-        t = ops.cast(self.iterations + 1, wide)
-        rate = ops.cast(learning_rate, wide) * ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        """The learning rate times what makes up for m and v having started at zero."""
+        t = self.update_number(dtype)
+        rate = ops.cast(learning_rate, t.dtype) * ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         return ops.cast(rate, dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,38 +6,20 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from lamina import initializers, ops
-from lamina.core.errors import ArgumentError, StateError, nearest
+from lamina.core import dtypes
+from lamina.core.errors import ArgumentError, StateError
 from lamina.core.naming import auto_name, name_scope
 from lamina.core.serialization import Registry, deserialize_object, serialize_object
 from lamina.ir.trace import Tensor
-from lamina.optimizers.gradients import check_clipping, clip_by_global_norm, clip_by_norm, matched
+from lamina.optimizers.gradients import clip_by_global_norm, clip_by_norm, matched
+from lamina.optimizers.options import CommonOptions, Options, check_options
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.variables import Variable, substituted
 
 REGISTRY = Registry("optimizer")
-
-
-class CommonOptions(TypedDict, total=False):
-    """What every optimizer takes beside its own hyperparameters; see `Optimizer`."""
-
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: float | None
-    gradient_accumulation_steps: int | None
-    name: str | None
-
-
-class Options(CommonOptions, total=False):
-    """The same with weight decay, which is off unless asked for."""
-
-    weight_decay: float | None
 
 
 class Optimizer:
@@ -62,6 +44,9 @@ class Optimizer:
 
     _variables: list[Variable]
 
+    # Whether `apply` itself leaves out a step whose gradients are not finite.
+    skips_nonfinite_gradients = False
+
     def __init__(
         self,
         learning_rate: Any,
@@ -79,19 +64,14 @@ class Optimizer:
     ) -> None:
         vars(self)["_variables"] = []
         kind = type(self).__name__
-        if unknown:
-            raise _unknown_argument(kind, next(iter(unknown)))
-        check_clipping(kind, clipnorm, clipvalue, global_clipnorm)
-        if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
-            raise ArgumentError(
-                f"gradient_accumulation_steps must be at least 2, or None, got {gradient_accumulation_steps}."
-            )
-        if use_ema and not 0 <= ema_momentum <= 1:
-            raise ArgumentError(f"ema_momentum must lie between 0 and 1, got {ema_momentum}.")
-        if use_ema and ema_overwrite_frequency is not None and ema_overwrite_frequency < 1:
-            raise ArgumentError(
-                f"ema_overwrite_frequency must be positive or None, got {ema_overwrite_frequency}."
-            )
+        check_options(
+            kind,
+            clipping=(clipnorm, clipvalue, global_clipnorm),
+            ema_momentum=ema_momentum if use_ema else 0.0,
+            ema_overwrite_frequency=ema_overwrite_frequency if use_ema else None,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            unknown=unknown,
+        )
         self.name = auto_name(kind) if name is None else name
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
@@ -316,7 +296,7 @@ class Optimizer:
             raise StateError(
                 f"{self.name} is not built yet.", fix="call optimizer.build(trainable_variables) first."
             )
-        states = [*self._trainable_variables, *self._variables]
+        states = [*self._trainable_variables, *self.variables]
         with substituted(states, [*trainable_variables, *optimizer_variables]):
             self.apply(grads)
             values = [state.value for state in states]
@@ -334,6 +314,16 @@ class Optimizer:
                 average = self._averages[self._get_variable_index(variable)]
                 if average is not None:
                     variable.assign(average)
+
+    def averaged(self) -> list[tuple[Variable, Variable]]:
+        """Each weight with its average; StateError without `use_ema`."""
+        if not self.use_ema or not self.built:
+            raise StateError(
+                f"{self.name} keeps no averages of the weights.",
+                fix=f"{type(self).__name__}(..., use_ema=True), and compile again.",
+            )
+        pairs = zip(self._trainable_variables, self._averages)
+        return [(variable, average) for variable, average in pairs if average is not None]
 
     def _variables_to_update(
         self, gradients: list[Any], trainable_variables: Iterable[Variable] | None
@@ -381,8 +371,7 @@ class Optimizer:
     def _update(self, gradients: list[Any], variables: list[Variable]) -> None:
         gradients = self._clip_gradients(gradients)
         learning_rate = self.learning_rate
-        if self.weight_decay is not None:
-            self._apply_weight_decay(variables, learning_rate)
+        self._apply_weight_decay(variables, learning_rate)
         self._shared = {}
         try:
             for gradient, variable in zip(gradients, variables):
@@ -397,6 +386,17 @@ class Optimizer:
         if key not in self._shared:
             self._shared[key] = compute()
         return self._shared[key]
+
+    def update_number(self, dtype: str) -> Any:
+        """The number of this update, counted from 1, as a float: of `dtype`, and at least float32.
+
+        In bfloat16, 1 - 0.999**t would be zero.
+        """
+        return ops.cast(self.iterations + 1, dtypes.result_type(dtype, "float32"))
+
+    def update_rule(self) -> tuple[Any, ...]:
+        """What may be replaced after `compile`, and makes a step of training another one."""
+        return self, self._learning_rate
 
     def _accumulate_and_update(self, gradients: list[Any], variables: list[Variable]) -> None:
         """Every n-th call updates with the mean gradient; the others only add to the sums.
@@ -442,11 +442,16 @@ class Optimizer:
             return False
         return self._undecayed_names is None or re.search(self._undecayed_names, variable.name) is None
 
+    def _decay_of(self, variable: Variable) -> float | None:
+        """The weight decay of one variable."""
+        return self.weight_decay if self._use_weight_decay(variable) else None
+
     def _apply_weight_decay(self, variables: list[Variable], learning_rate: Any) -> None:
         for variable in variables:
-            if self._use_weight_decay(variable):
+            decay = self._decay_of(variable)
+            if decay is not None:
                 rate = ops.cast(learning_rate, variable.dtype)
-                variable.assign(variable - variable * self.weight_decay * rate)
+                variable.assign(variable - variable * decay * rate)
 
     def _update_averages(self) -> None:
         started = ops.not_equal(self.iterations, 0)
@@ -464,29 +469,29 @@ class Optimizer:
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Give `variables` these values, in order."""
-        if len(weights) != len(self._variables):
+        if len(weights) != len(self.variables):
             raise ArgumentError(
-                f"{self.name} has {len(self._variables)} variables, got {len(weights)} values.",
+                f"{self.name} has {len(self.variables)} variables, got {len(weights)} values.",
                 fix="build the optimizer first: optimizer.build(model.trainable_variables).",
             )
-        for variable, weight in zip(self._variables, weights):
+        for variable, weight in zip(self.variables, weights):
             variable.assign(weight)
 
     def save_own_variables(self, store: Any) -> None:
         """Put the state into `store`, a dict of arrays, under "0", "1", ..."""
-        for position, variable in enumerate(self._variables):
+        for position, variable in enumerate(self.variables):
             store[str(position)] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         """Take the state from `store`; a different number of variables is left alone, with a warning."""
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(self.variables):
             warnings.warn(
                 f"The state of optimizer {self.name} was not loaded: "
-                f"it has {len(self._variables)} variables, the saved one {len(store.keys())}.",
+                f"it has {len(self.variables)} variables, the saved one {len(store.keys())}.",
                 stacklevel=2,
             )
             return
-        for position, variable in enumerate(self._variables):
+        for position, variable in enumerate(self.variables):
             variable.assign(store[str(position)])
 
     def get_config(self) -> dict[str, Any]:
@@ -521,11 +526,4 @@ class Optimizer:
         return f"<{type(self).__name__} name={self.name}, learning_rate={shown}>"
 
 
-def _unknown_argument(kind: str, name: str) -> ArgumentError:
-    known = sorted([*Options.__optional_keys__, "learning_rate"])
-    near = "learning_rate" if name == "lr" else nearest(name, known)
-    return ArgumentError(
-        f"{kind} has no argument {name!r}.",
-        expected=f"its own, or one of {', '.join(known)}",
-        fix=f"did you mean '{near}'?" if near else None,
-    )
+__all__ = ["REGISTRY", "CommonOptions", "Optimizer", "Options"]

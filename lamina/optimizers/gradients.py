@@ -36,15 +36,6 @@ def matched(gradients: Sequence[Any], variables: Sequence[Variable]) -> tuple[li
     return tensors, [variable for _, variable in kept]
 
 
-def check_clipping(optimizer: str, *limits: float | None) -> None:
-    """ArgumentError unless at most one limit is given, and it is not negative."""
-    given = [limit for limit in limits if limit is not None]
-    if len(given) > 1:
-        raise ArgumentError(f"{optimizer} takes at most one of clipnorm, clipvalue and global_clipnorm.")
-    if given and not given[0] >= 0:
-        raise ArgumentError(f"{optimizer} cannot clip gradients at {given[0]}.", expected="a positive number")
-
-
 def clip_by_norm(gradient: Any, limit: float) -> Any:
     """g * limit / max(|g|, limit)"""
     norm = ops.sqrt(ops.sum(ops.square(gradient)))

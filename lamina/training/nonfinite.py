@@ -72,6 +72,8 @@ def _replay(model: Any, batch_type: BatchType, arrays: Arrays) -> tuple[str, str
 
 def _guard_names(model: Any, count: int) -> list[str]:
     variables = model.trainable_variables
+    if model.optimizer.skips_nonfinite_gradients and count == 2:
+        return ["the loss", "a gradient, at a loss scale of 1,"]
     if count == len(variables) + 1:
         return ["the loss", *(f"the gradient of '{variable.path}'" for variable in variables)]
     return [f"the new value of a weight ({place})" for place in range(count)]
@@ -132,6 +134,7 @@ def _advice(model: Any, arrays: Arrays) -> str:
     largest = max(
         (float(np.abs(array).max()) for array in arrays if array.dtype.kind == "f" and array.size), default=0
     )
-    rate = float(np.asarray(model.optimizer.learning_rate))
-    advice = f"a smaller learning rate (it is {rate:.3g}), or clipnorm=1.0 in the optimizer"
+    rate = getattr(model.optimizer, "learning_rate", None)  # a MultiOptimizer has several
+    now = "" if rate is None else f" (it is {float(np.asarray(rate)):.3g})"
+    advice = f"a smaller learning rate{now}, or clipnorm=1.0 in the optimizer"
     return advice + (f"; scale the data, whose largest number is {largest:.3g}." if largest > 100 else ".")

@@ -69,7 +69,7 @@ class Programs:
             model._backend or config.backend,
             config.num_threads,
             model.run_eagerly,
-            _update_rule(model) if kind == "train" else None,
+            model.optimizer.update_rule() if kind == "train" and model.optimizer else None,
         )
         program = self._programs.get(key)
         if program is None:
@@ -101,11 +101,6 @@ class Programs:
             return trace_program(
                 step_function(model, kind, batch_type), batch_type.types, f"{model.name}_{kind}"
             )
-
-
-def _update_rule(model: Any) -> tuple[Any, Any]:
-    """What may be replaced after `compile`, and is traced anew: the optimizer, its rate by a schedule."""
-    return model.optimizer, getattr(model.optimizer, "_learning_rate", None)
 
 
 def step_function(model: Any, kind: str, batch_type: BatchType) -> Callable[..., Any]:

@@ -51,8 +51,9 @@ class Steps:
         if variables:
             slopes = gradients(self.optimizer.scale_loss(loss), variables)
             checks.reach_of(slopes)
-            for slope in slopes:
-                guard(slope)
+            if not self.optimizer.skips_nonfinite_gradients:
+                for slope in slopes:
+                    guard(slope)
             self.optimizer.apply(slopes, variables)
 
         return self.compute_metrics(x, y, y_pred, sample_weight)

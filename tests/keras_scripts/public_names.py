@@ -116,7 +116,9 @@ COVERED = {
         norm
     """,
     "optimizers": """
-        Adam AdamW Optimizer RMSprop SGD deserialize get serialize
+        Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer
+        MultiOptimizer Muon Nadam Optimizer OptimizerMap RMSprop SGD ScheduleFreeAdamW deserialize
+        get serialize
     """,
     "optimizers.schedules": """
         CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay LearningRateSchedule
@@ -152,9 +154,12 @@ COVERED = {
 CLASSES = """
     Function Initializer InputSpec KerasTensor Layer Loss Metric Model Optimizer Regularizer Sequential
     Variable callbacks.Callback callbacks.CallbackList callbacks.EarlyStopping constraints.Constraint
-    layers.Dense layers.InputLayer metrics.Mean optimizers.Adam
+    layers.Dense layers.InputLayer metrics.Mean optimizers.Adam optimizers.LossScaleOptimizer
+    optimizers.MultiOptimizer optimizers.OptimizerMap
     optimizers.schedules.LearningRateSchedule random.SeedGenerator
 """
+
+_WITH_OPTIONS = "SGD Adam RMSprop Adadelta Adafactor Adagrad Adamax Ftrl Lamb Lion Nadam ScheduleFreeAdamW"
 
 # Reviewed differences of signatures: the name (or a pattern), the parameters that only Keras has, those that
 # only Lamina has, and why.
@@ -185,10 +190,11 @@ DIFFERENCES = [
         "no adapters, no quantisation",
     ),
     ("tree.assert_same_structure", "check_types", "", "deprecated in Keras, without effect"),
-    ("optimizers.SGD", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
-    ("optimizers.Adam", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
-    ("optimizers.RMSprop", "OPTIONS weight_decay", "", "taken as **options, see Optimizer"),
     ("optimizers.AdamW", "OPTIONS", "", "taken as **options, see Optimizer"),
+    *[
+        (f"optimizers.{name}", "OPTIONS weight_decay", "", "taken as **options, see Optimizer")
+        for name in _WITH_OPTIONS.split()
+    ],
     ("name_scope", "", "caller deduplicate override_parent", "Keras takes them as **kwargs"),
     ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
     ("*.compile", "", "backend", "a backend is chosen for each model"),
@@ -197,6 +203,7 @@ DIFFERENCES = [
     ("*.train_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
     ("*Optimizer.add_variable", "layout", "", "a layout on several devices is JAX's own matter"),
     ("*Adam.add_variable", "layout", "", "a layout on several devices is JAX's own matter"),
+    ("optimizers.*Optimizer.build", "var_list", "variables", "the name that Keras' base class uses"),
     ("*Adam.build", "var_list", "variables", "the name that Keras' base class uses"),
     ("*.add_variable", "", "aggregation overwrite_with_gradient", "the same as add_weight"),
 ]

@@ -1,5 +1,7 @@
 """Update rules: twenty steps beside real Keras, eager beside traced, and the size of the traced graph."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -33,10 +35,36 @@ CASES = [
     ("Adam", {"use_ema": True, "ema_overwrite_frequency": 5, "clipvalue": 0.2}),
     ("AdamW", {}),
     ("AdamW", {"weight_decay": 0.3, "amsgrad": True, "clipnorm": 1.0}),
+    ("Adamax", {}),
+    ("Adamax", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 0.1, "weight_decay": 0.05, "clipvalue": 0.5}),
+    ("Nadam", {}),
+    ("Nadam", {"beta_1": 0.6, "beta_2": 0.8, "use_ema": True, "clipnorm": 0.5}),
+    ("Adagrad", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.0, "weight_decay": 0.1, "global_clipnorm": 2.0}),
+    ("Adadelta", {}),
+    ("Adadelta", {"rho": 0.5, "epsilon": 1e-2, "loss_scale_factor": 3.0}),
+    ("Adafactor", {}),
+    ("Adafactor", {"beta_2_decay": -0.5, "epsilon_2": 0.1, "clip_threshold": 0.5, "relative_step": False}),
+    ("Ftrl", {}),
+    ("Ftrl", {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.2, "beta": 0.5}),
+    ("Ftrl", {"learning_rate_power": -0.7, "l2_shrinkage_regularization_strength": 0.1}),
+    ("Lamb", {}),
+    ("Lamb", {"beta_2": 0.9, "weight_decay": 0.1, "use_ema": True, "ema_overwrite_frequency": 4}),
+    ("Lion", {}),
+    ("Lion", {"beta_1": 0.5, "beta_2": 0.7, "weight_decay": 0.1, "global_clipnorm": 1.0}),
+    ("Muon", {}),
+    ("Muon", {"nesterov": False, "ns_steps": 3, "weight_decay": None, "adam_lr_ratio": 0.3}),
+    ("Muon", {"exclude_layers": ["_0"], "rms_rate": None, "adam_weight_decay": 0.1, "clipnorm": 1.0}),
+    ("Muon", {"rms_rate": None, "weight_decay": 0.2, "adam_weight_decay": None}),
+    ("ScheduleFreeAdamW", {}),
+    ("ScheduleFreeAdamW", {"warmup_steps": 7, "weight_decay": 0.1, "beta_1": 0.7}),
 ]
 ACCUMULATING = [
     ("SGD", {"momentum": 0.9, "gradient_accumulation_steps": 3, "weight_decay": 0.01}),
     ("Adam", {"gradient_accumulation_steps": 2, "global_clipnorm": 0.5, "use_ema": True}),
+    ("Nadam", {"gradient_accumulation_steps": 3, "weight_decay": 0.1}),
+    ("Ftrl", {"gradient_accumulation_steps": 2, "clipvalue": 0.3}),
+    ("Muon", {"gradient_accumulation_steps": 2}),
 ]
 
 
@@ -84,7 +112,9 @@ def test_steps_are_those_of_keras(name, options, rng, real_keras):
         ours.apply(row, our_variables)
         theirs.apply([real_keras.ops.convert_to_tensor(g) for g in row], their_variables)
     assert_close_to_keras(our_variables, their_variables)
-    assert [v.path for v in ours.variables] == [v.path for v in theirs.variables]
+    # Keras gives no name to the one scalar of Nadam, and no path to the placeholders of Adafactor.
+    given = [re.sub(r"/variable\w*", "/momentum_product", v.path) for v in theirs.variables]
+    assert [v.path for v in ours.variables] == [f"tested/{path.split('/')[-1]}" for path in given]
     assert_close_to_keras(ours.variables, theirs.variables)
     assert int(ours.iterations) == int(theirs.iterations)
     ours.finalize_variable_values(our_variables)
