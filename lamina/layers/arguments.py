@@ -58,3 +58,42 @@ def integers(values: Any, argument: str, layer: Any) -> tuple[int, ...]:
             f"{describe_layer(layer)} cannot have {argument}={values!r}.", expected="a tuple of whole numbers"
         ) from None
     return tuple(int(value) for value in listed)
+
+
+def integer_tuple(value: Any, count: int, argument: str, layer: Any, low: int = 1) -> tuple[int, ...]:
+    """`value` as `count` whole numbers of at least `low`: one number stands for all of them."""
+    listed = (value,) * count if isinstance(value, (int, np.integer)) else value
+    wanted = f"a whole number of at least {low}" + (f", or {count} of them" if count > 1 else "")
+    try:
+        listed = tuple(listed)
+        if len(listed) != count or any(
+            isinstance(entry, bool) or not isinstance(entry, (int, np.integer)) or entry < low
+            for entry in listed
+        ):
+            raise TypeError
+    except TypeError:
+        raise ArgumentError(
+            f"{describe_layer(layer)} cannot have {argument}={value!r}.", expected=wanted
+        ) from None
+    return tuple(int(entry) for entry in listed)
+
+
+def choice(value: Any, argument: str, layer: Any, allowed: tuple[str, ...]) -> str:
+    """`value` in lower case if it is one of `allowed`; ArgumentError otherwise."""
+    if isinstance(value, str) and value.lower() in allowed:
+        return value.lower()
+    raise ArgumentError(
+        f"{describe_layer(layer)} cannot have {argument}={value!r}.",
+        expected="one of " + ", ".join(repr(entry) for entry in allowed),
+    )
+
+
+def channels_last(data_format: Any, layer: Any) -> str:
+    """`"channels_last"`, the only layout there is; ArgumentError, saying what to transpose, for another."""
+    if data_format in (None, "channels_last"):
+        return "channels_last"
+    raise ArgumentError(
+        f"{describe_layer(layer)} cannot have data_format={data_format!r}.",
+        expected="'channels_last': (batch, ..., channels)",
+        fix="leave it out, and move the channels of your arrays to the end: x = np.moveaxis(x, 1, -1).",
+    )

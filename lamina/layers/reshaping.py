@@ -15,7 +15,7 @@ from lamina.layers.registry import REGISTRY
 from lamina.layers.shapes import Shape, known_size
 
 
-class _Rearrangement(Layer):
+class Rearrangement(Layer):
     """A layer that moves elements, of any dtype."""
 
     _needs_build = False
@@ -25,7 +25,7 @@ class _Rearrangement(Layer):
 
 
 @REGISTRY.register
-class Flatten(_Rearrangement):
+class Flatten(Rearrangement):
     """(batch, a, b, ...) -> (batch, a * b * ...); (batch,) -> (batch, 1).
 
     data_format: accepted for Keras' sake; only "channels_last" exists.
@@ -53,7 +53,7 @@ class Flatten(_Rearrangement):
 
 
 @REGISTRY.register
-class Reshape(_Rearrangement):
+class Reshape(Rearrangement):
     """(batch, ...) -> (batch, *target_shape); one entry of `target_shape` may be -1 and is worked out.
 
     Raises ArgumentError for a bad target, ShapeError when the number of elements differs.
@@ -98,7 +98,7 @@ class Reshape(_Rearrangement):
 
 
 @REGISTRY.register
-class Permute(_Rearrangement):
+class Permute(Rearrangement):
     """Reorders the axes behind the batch: output axis i is input axis `dims[i - 1]`, counted from 1.
 
     Raises ArgumentError unless `dims` is a permutation of 1, 2, ..., n.
@@ -128,7 +128,7 @@ class Permute(_Rearrangement):
 
 
 @REGISTRY.register
-class RepeatVector(_Rearrangement):
+class RepeatVector(Rearrangement):
     """(batch, features) -> (batch, n, features), each row repeated `n` times. ArgumentError unless n >= 1.
 
     >>> RepeatVector(3)(np.zeros((5, 2))).shape

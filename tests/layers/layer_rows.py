@@ -1,43 +1,9 @@
-"""One row per layer and way of using it: what it is made from, what it is called on, what is known of it.
-
-The factory takes a `layers` module, so that a row makes the layer of Lamina and that of Keras.
-"""
+"""One row per layer and way of using it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Row:
-    """shapes: of the inputs, with the batch; more than one is passed as a list. output: its shape.
-
-    weights: names in order. seeds: number of random generators. random: whether training changes the output.
-    integers: the inputs are whole numbers.
-    """
-
-    name: str
-    make: Callable[[Any], Any]
-    shapes: tuple[tuple[int, ...], ...]
-    output: tuple[int, ...]
-    weights: tuple[str, ...] = ()
-    seeds: int = 0
-    random: bool = False
-    integers: bool = False
-
-    def inputs(self, seed: int = 0) -> Any:
-        rng = np.random.default_rng(seed)
-        arrays = [
-            rng.integers(0, 9, shape).astype("int32")
-            if self.integers
-            else rng.normal(size=shape).astype("float32")
-            for shape in self.shapes
-        ]
-        return arrays[0] if len(arrays) == 1 else arrays
+from image_rows import IMAGE_ROWS
+from layer_row import Row
 
 
 def scale(x):
@@ -154,4 +120,5 @@ ROWS = [
     Row("dot_pair", lambda L: L.Dot(axes=(1, 2)), ((3, 4, 2), (3, 5, 4)), (3, 2, 5)),
     Row("dot_negative", lambda L: L.Dot(axes=-1), ((3, 2, 4), (3, 4)), (3, 2)),
     Row("dot_normalized", lambda L: L.Dot(axes=-1, normalize=True), ((3, 4), (3, 4)), (3, 1)),
+    *IMAGE_ROWS,
 ]

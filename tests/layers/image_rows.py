@@ -1,0 +1,145 @@
+"""Rows of the layers of convolutional networks; their gradients are compared with Keras, too."""
+
+from __future__ import annotations
+
+from layer_row import Row
+
+AFFINE = ("gamma", "beta")
+MOVING = ("moving_mean", "moving_variance")
+
+IMAGE_ROWS = [
+    Row(
+        "batch_normalization", lambda L: L.BatchNormalization(), ((3, 4, 5, 2),), (3, 4, 5, 2), AFFINE, MOVING
+    ),
+    Row("batch_normalization_2d", lambda L: L.BatchNormalization(), ((5, 4),), (5, 4), AFFINE, MOVING),
+    Row(
+        "batch_normalization_axis",
+        lambda L: L.BatchNormalization(axis=1, momentum=0.8, epsilon=0.01, gamma_initializer="he_normal"),
+        ((3, 4, 5),),
+        (3, 4, 5),
+        AFFINE,
+        MOVING,
+    ),
+    Row(
+        "batch_normalization_no_scale",
+        lambda L: L.BatchNormalization(scale=False, center=False),
+        ((3, 4, 2),),
+        (3, 4, 2),
+        (),
+        MOVING,
+    ),
+    Row(
+        "batch_normalization_renorm",
+        lambda L: L.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1.5, "rmin": 0.5, "dmax": 0.5}),
+        ((4, 3, 2),),
+        (4, 3, 2),
+        AFFINE,
+        (*MOVING, "moving_stddev", "renorm_mean", "renorm_stddev"),
+        random=True,
+    ),
+    Row("layer_normalization", lambda L: L.LayerNormalization(), ((3, 4, 5),), (3, 4, 5), AFFINE),
+    Row(
+        "layer_normalization_axes",
+        lambda L: L.LayerNormalization(axis=[-3, -1], epsilon=0.1, beta_initializer="ones"),
+        ((3, 4, 2, 5),),
+        (3, 4, 2, 5),
+        AFFINE,
+    ),
+    Row(
+        "layer_normalization_no_center",
+        lambda L: L.LayerNormalization(axis=1, center=False),
+        ((3, 4, 5),),
+        (3, 4, 5),
+        ("gamma",),
+    ),
+    Row("group_normalization", lambda L: L.GroupNormalization(2), ((3, 4, 5, 6),), (3, 4, 5, 6), AFFINE),
+    Row("group_normalization_all", lambda L: L.GroupNormalization(1), ((3, 4),), (3, 4), AFFINE),
+    Row("instance_normalization", lambda L: L.GroupNormalization(-1), ((3, 4, 2),), (3, 4, 2), AFFINE),
+    Row(
+        "group_normalization_axis",
+        lambda L: L.GroupNormalization(2, axis=1, scale=False),
+        ((3, 4, 5),),
+        (3, 4, 5),
+        ("beta",),
+    ),
+    Row("rms_normalization", lambda L: L.RMSNormalization(), ((3, 4, 5),), (3, 4, 5), ("scale",)),
+    Row(
+        "rms_normalization_axis",
+        lambda L: L.RMSNormalization([2, 3]),
+        ((3, 2, 4, 5),),
+        (3, 2, 4, 5),
+        ("scale",),
+    ),
+    Row("unit_normalization", lambda L: L.UnitNormalization(), ((3, 4),), (3, 4)),
+    Row("unit_normalization_axes", lambda L: L.UnitNormalization(axis=[1, 2]), ((3, 4, 5),), (3, 4, 5)),
+    Row(
+        "spectral_normalization",
+        lambda L: L.SpectralNormalization(L.Dense(5, name="inner"), power_iterations=2),
+        ((3, 4),),
+        (3, 5),
+        ("inner/kernel", "inner/bias"),
+        ("vector_u",),
+        random=True,
+    ),
+    Row("normalization", lambda L: L.Normalization(), ((3, 4),), (3, 4), (), ("mean", "variance", "count")),
+    Row(
+        "normalization_axes",
+        lambda L: L.Normalization(axis=(1, -1)),
+        ((3, 4, 2, 5),),
+        (3, 4, 2, 5),
+        (),
+        ("mean", "variance", "count"),
+    ),
+    Row(
+        "normalization_given",
+        lambda L: L.Normalization(mean=[1.0, 2.0], variance=[4.0, 9.0]),
+        ((3, 4, 2),),
+        (3, 4, 2),
+    ),
+    Row(
+        "normalization_invert",
+        lambda L: L.Normalization(axis=None, mean=1.0, variance=4.0, invert=True),
+        ((3, 4),),
+        (3, 4),
+        integers=True,
+    ),
+    Row(
+        "spatial_dropout_1d",
+        lambda L: L.SpatialDropout1D(0.4, seed=3),
+        ((5, 3, 8),),
+        (5, 3, 8),
+        seeds=1,
+        random=True,
+    ),
+    Row(
+        "spatial_dropout_2d",
+        lambda L: L.SpatialDropout2D(0.4, seed=3),
+        ((5, 3, 2, 8),),
+        (5, 3, 2, 8),
+        seeds=1,
+        random=True,
+    ),
+    Row(
+        "spatial_dropout_3d",
+        lambda L: L.SpatialDropout3D(0.4, seed=3),
+        ((5, 3, 2, 2, 8),),
+        (5, 3, 2, 2, 8),
+        seeds=1,
+        random=True,
+    ),
+    Row("zero_padding_1d", lambda L: L.ZeroPadding1D((1, 2)), ((3, 4, 2),), (3, 7, 2)),
+    Row("zero_padding_2d", lambda L: L.ZeroPadding2D((1, 2)), ((3, 4, 5, 2),), (3, 6, 9, 2)),
+    Row(
+        "zero_padding_2d_sides",
+        lambda L: L.ZeroPadding2D(((0, 1), (2, 0))),
+        ((3, 4, 5, 2),),
+        (3, 5, 7, 2),
+    ),
+    Row("zero_padding_3d", lambda L: L.ZeroPadding3D(1), ((2, 3, 4, 5, 2),), (2, 5, 6, 7, 2)),
+    Row("cropping_1d", lambda L: L.Cropping1D(1), ((3, 4, 2),), (3, 2, 2)),
+    Row("cropping_2d", lambda L: L.Cropping2D(((0, 1), (2, 0))), ((3, 4, 5, 2),), (3, 3, 3, 2)),
+    Row("cropping_3d", lambda L: L.Cropping3D((0, 1, 2)), ((2, 3, 4, 5, 2),), (2, 3, 2, 1, 2)),
+    Row("upsampling_1d", lambda L: L.UpSampling1D(3), ((3, 4, 2),), (3, 12, 2)),
+    Row("upsampling_2d", lambda L: L.UpSampling2D((1, 3)), ((3, 4, 5, 2),), (3, 4, 15, 2)),
+    Row("upsampling_3d", lambda L: L.UpSampling3D(2), ((2, 1, 2, 3, 2),), (2, 2, 4, 6, 2)),
+]
