@@ -41,6 +41,10 @@ COVERED = {
         Layer LeakyReLU Masking Maximum Minimum Multiply PReLU Permute ReLU RepeatVector Rescaling
         Reshape Softmax Subtract Wrapper add average concatenate deserialize dot maximum minimum
         multiply serialize subtract
+        BatchNormalization Cropping1D Cropping2D Cropping3D GroupNormalization LayerNormalization
+        Normalization RMSNormalization SpatialDropout1D SpatialDropout2D SpatialDropout3D
+        SpectralNormalization UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
+        ZeroPadding2D ZeroPadding3D
     """,
     "losses": """
         BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy

@@ -382,3 +382,20 @@ class _Forgetful(layers.Layer):
 
     def call(self, inputs):
         return inputs
+
+
+# --- images ----------------------------------------------------------------------------------------
+IMAGES = RNG.normal(size=(8, 6, 5, 3)).astype("float32")
+row("padding for channels first", "'channels_first'", "np.moveaxis(x, 1, -1)")(
+    lambda: layers.ZeroPadding2D(data_format="channels_first")
+)
+row("padding of a single image", "'zero_padding2d", "4 axes", "x[None]")(
+    lambda: layers.ZeroPadding2D()(IMAGES[0])
+)
+row("margins for two axes of three", "padding=(1, 2)", "3 pairs")(lambda: layers.ZeroPadding3D((1, 2)))
+row("cropping everything off", "cut everything off", "(8, 6, 5, 3)")(lambda: layers.Cropping2D(3)(IMAGES))
+row("negative cropping", "cropping=-1", "at least 0")(lambda: layers.Cropping1D(-1))
+row("upsampling by zero", "size=0", "at least 1")(lambda: layers.UpSampling2D(0))
+row("channels that are not divisible into groups", "4 groups", "multiple of 4", "3 in shape")(
+    lambda: layers.GroupNormalization(4)(IMAGES)
+)
