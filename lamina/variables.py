@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from lamina import ops
 from lamina.core import dtypes
-from lamina.core.errors import ArgumentError, DTypeError, ShapeError
+from lamina.core.errors import ArgumentError, DTypeError, ShapeError, StateError
 from lamina.core.naming import auto_name, current_path, name_scope
 from lamina.core.shapes import Shape
 from lamina.interp import as_eager
@@ -18,6 +20,32 @@ from lamina.ir import trace
 from lamina.ir.trace import OPERATORS, UFUNC_OPERATORS, SymbolicOperators
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+_bytes_left: ContextVar[list[int] | None] = ContextVar("lamina_bytes_left", default=None)
+
+
+@contextmanager
+def allocation_limit(limit: int) -> Iterator[None]:
+    """Context in which variables may take `limit` bytes together; StateError, before memory is taken, beyond.
+
+    For models that are made from files: a few letters can ask for any amount of memory.
+    """
+    token = _bytes_left.set([limit])
+    try:
+        yield
+    finally:
+        _bytes_left.reset(token)
+
+
+def _take(shape: Shape, dtype: str, path: str) -> None:
+    left = _bytes_left.get()
+    if left is None:
+        return
+    left[0] -= math.prod(shape) * dtypes.itemsize(dtype)
+    if left[0] < 0:
+        raise StateError(
+            f"Variable '{path}' of shape {shape} is larger than the weights in the file: it is not made."
+        )
 
 
 class Variable(SymbolicOperators):
@@ -79,6 +107,7 @@ class Variable(SymbolicOperators):
         if shape is None:
             raise ArgumentError(f"Variable '{self._path}' with an initializer needs a shape.")
         shape, dtype = _checked_shape(shape, self._path), dtypes.standardize(dtype)
+        _take(shape, dtype, self._path)
         initial = np.asarray(
             _to_tensor(initializer(shape, dtype=dtype), dtype, f"create variable '{self._path}'")
         )
@@ -308,4 +337,4 @@ def _callable_or_none(attribute: str, value: Any) -> Any:
     return value
 
 
-__all__ = ["ALIGNMENT", "Variable", "name_scope", "substituted"]
+__all__ = ["ALIGNMENT", "Variable", "allocation_limit", "name_scope", "substituted"]

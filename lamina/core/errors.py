@@ -59,6 +59,14 @@ class NonFiniteError(LaminaError, ArithmeticError):
     """A loss or gradient that became NaN or infinite; the step was not applied."""
 
 
+class FileError(LaminaError, ValueError):
+    """A file that is damaged, of another kind, or does not fit what it is loaded into."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
 class GradientError(LaminaError, ValueError):
     """A derivative was asked for that does not exist."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from lamina.core.errors import ArgumentError, unknown_name
 from lamina.core.serialization import deserialize_object, serialize_object
 from lamina.layers.layer import Layer
+from lamina.layers.shapes import map_shapes
 from lamina.models.registry import REGISTRY
 from lamina.training import Trainer
 
@@ -114,11 +115,41 @@ class Model(Trainer, Layer):
 
         return html_summary(self)
 
+    # --- files -------------------------------------------------------------------------------------
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+        """Write the model to a ".keras" file: `lamina.saving.save_model`."""
+        from lamina.saving.model_files import save_model
+
+        save_model(self, filepath, overwrite, zipped, **kwargs)
+
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
+        """Write the weights to a ".safetensors" or ".weights.h5" file: `lamina.saving.save_weights`."""
+        from lamina.saving.weight_files import save_weights
+
+        save_weights(self, filepath, overwrite, max_shard_size)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Take the weights from such a file, or from that of a model: `lamina.saving.load_weights`."""
+        from lamina.saving.weight_files import load_weights
+
+        load_weights(self, filepath, skip_mismatch, **kwargs)
+
     # --- configs and copies ------------------------------------------------------------------------
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture, without weights, as JSON; `model_from_json` reads it. kwargs: for json.dumps."""
         return json.dumps(serialize_object(self), **kwargs)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the model as `get_build_config` described it, with the layers that its `build` leaves out."""
+        super().build_from_config(config)
+        shape = config.get("input_shape")
+        if shape is not None and not all(layer.built for layer in self._flatten_layers()):
+            with self._name_scope():
+                self._trace((map_shapes(tuple, shape),), {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

@@ -76,7 +76,7 @@ COVERED = {
         sparse_top_k_categorical_accuracy squared_hinge top_k_categorical_accuracy
     """,
     "models": """
-        Model Sequential clone_model model_from_json
+        Model Sequential clone_model load_model model_from_json save_model
     """,
     "ops": """
         abs absolute add all allclose amax amin angle any append arange arccos arccosh arcsin
@@ -138,7 +138,8 @@ COVERED = {
     """,
     "saving": """
         CustomObjectScope custom_object_scope deserialize_keras_object get_custom_objects
-        get_registered_name get_registered_object register_keras_serializable serialize_keras_object
+        get_registered_name get_registered_object load_model load_weights
+        register_keras_serializable save_model save_weights serialize_keras_object
     """,
     "tree": """
         MAP_TO_NONE assert_same_paths assert_same_structure flatten flatten_with_path is_nested
@@ -202,6 +203,8 @@ DIFFERENCES = [
     ("name_scope", "", "caller deduplicate override_parent", "Keras takes them as **kwargs"),
     ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
     ("*.compile", "", "backend", "a backend is chosen for each model"),
+    ("*.save_model", "", "include_optimizer", "Keras takes it as one of **kwargs"),
+    ("saving.load_weights", "", "by_name", "Keras takes it as one of **kwargs"),
     ("*.predict_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
     ("*.test_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
     ("*.train_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),
@@ -228,7 +231,6 @@ WITHOUT = {
     "get_state_tree set_state_tree": "comes with saving",
     "get_quantization_layer_structure quantization_mode quantize": "no quantisation",
     "quantized_build quantized_call": "no quantisation",
-    "load_weights save save_weights": "comes with saving",
     "make_predict_function make_test_function make_train_function": "programs are made for each shape",
     "ragged_rank row_splits_dtype": "ragged tensors",
     "rematerialized_call": "the compiler decides what is kept",
