@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.errors import GradientError, StateError
 from lamina.grad.reverse import gradients as reverse_gradients
+from lamina.ids import IdCheck, collecting
 from lamina.interp.array import Array
 from lamina.ir.bind import as_value
 from lamina.ir.graph import TensorType, Value
@@ -30,11 +31,15 @@ from lamina.ir.trace import State, Tensor, Trace, current
 
 @dataclass
 class Traced:
-    """A traced function: the program, the state objects it reads and writes, the structure of its result."""
+    """A traced function: the program, the state objects it reads and writes, the structure of its result.
+
+    id_checks: what its inputs have to keep, to be looked at before it runs.
+    """
 
     program: Program
     states: list[State]
     structure: Any
+    id_checks: list[IdCheck] = field(default_factory=list)
 
 
 _local = threading.local()
@@ -61,7 +66,8 @@ def trace_program(
         outer = getattr(_local, "guards", None)
         _local.guards = guards
         try:
-            result = function(*arguments)
+            with collecting(trace) as id_checks:
+                result = function(*arguments)
         finally:
             _local.guards = outer
         outputs = tuple(as_value(_tensor(leaf)) for leaf in tree.leaves(result))
@@ -73,7 +79,7 @@ def trace_program(
         updates=tuple(trace.updates()),
         guards=tuple(guards),
     )
-    return Traced(program, trace.states, tree.map_structure(lambda leaf: None, result))
+    return Traced(program, trace.states, tree.map_structure(lambda leaf: None, result), id_checks)
 
 
 @contextmanager
@@ -169,6 +175,7 @@ class _Compiled:
     executable: Executable
     states: tuple[np.ndarray[Any, Any], ...]
     structure: Any
+    id_checks: list[IdCheck]
 
 
 class Function:
@@ -197,6 +204,8 @@ class Function:
         if compiled is None:
             compiled = self._compiled[key] = self._compile(structure, flat, arrays)
         given = [array for array in arrays if array is not None]
+        for ids in compiled.id_checks:
+            ids.check(given)
         outputs, finite = compiled.executable.run(compiled.states, given)
         if not finite:
             raise StateError("A guarded value became NaN or infinite; the updates were not applied.")
@@ -218,7 +227,8 @@ class Function:
 
         traced = trace_program(run, types, self._name)
         states = tuple(state.array for state in traced.states)
-        return _Compiled(compile_program(traced.program, self._backend), states, traced.structure)
+        executable = compile_program(traced.program, self._backend)
+        return _Compiled(executable, states, traced.structure, traced.id_checks)
 
     @property
     def reports(self) -> list[Any]:

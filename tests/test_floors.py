@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("ir",),
     ("interp", "ops"),
     ("grad", "passes"),
-    ("backends", "function"),
+    ("backends", "function", "ids"),
     (
         "variables",
         "initializers",

@@ -1,11 +1,13 @@
 """Layers: functions of tensors with state. The names and arguments are those of keras.layers."""
 
 from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from lamina.layers.attention import AdditiveAttention, Attention
 from lamina.layers.basic import Identity, Lambda, Masking, Rescaling, Wrapper
 from lamina.layers.batch_normalization import BatchNormalization
 from lamina.layers.dense import Dense
 from lamina.layers.dtype_policy import DTypePolicy
 from lamina.layers.einsum_dense import EinsumDense
+from lamina.layers.embedding import Embedding, ReversibleEmbedding
 from lamina.layers.feature_normalization import Normalization
 from lamina.layers.input_layer import Input, InputLayer
 from lamina.layers.input_spec import InputSpec
@@ -28,6 +30,7 @@ from lamina.layers.merging import (
     multiply,
     subtract,
 )
+from lamina.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from lamina.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
@@ -60,7 +63,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "BatchNormalization",
     "Concatenate",
@@ -73,10 +78,12 @@ __all__ = [
     "Dropout",
     "ELU",
     "EinsumDense",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
@@ -88,6 +95,7 @@ __all__ = [
     "Masking",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "OpLayer",
@@ -98,6 +106,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",

@@ -384,9 +384,11 @@ class Layer(LayerState, Operation):
         masks = self.compute_mask(inputs, previous_mask)
         if masks is None:
             return outputs
+        flat_masks = tree.flatten(masks)
+        flat_masks += [None] * (len(flat) - len(flat_masks))  # states and scores have none
         marked = [
             with_mask(output, mask) if mask is not None and get_mask(output) is None else output
-            for output, mask in zip(flat, tree.flatten(masks))
+            for output, mask in zip(flat, flat_masks)
         ]
         return tree.pack_like(outputs, marked)
 

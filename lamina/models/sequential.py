@@ -109,7 +109,7 @@ class Sequential(Model):
         shape = tuple(input_shape)
         first = self._layers[0]
         if not isinstance(first, InputLayer):
-            self._layers.insert(0, InputLayer(batch_shape=shape, dtype=first.compute_dtype))
+            self._layers.insert(0, InputLayer(batch_shape=shape, dtype=first.input_dtype))
         elif first.batch_shape[1:] != shape[1:]:
             raise ShapeError(
                 f"Model '{self.name}' was made for another input shape.",

@@ -7,7 +7,7 @@ batches at once; anything that yields batches gives them one by one. A new kind 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 
 from lamina.core import dtypes, tree
 from lamina.core.errors import DataError
+from lamina.ids import IdCheck
 from lamina.ir.graph import TensorType
 from lamina.training.arrays import Leaf
 
@@ -109,6 +110,11 @@ class DataSet:
             self._types[rows] = BatchType(self.structure, types)
         return self._types[rows]
 
+    def check_ids(self, id_checks: Sequence[IdCheck]) -> None:
+        """DataError when an id in these rows is outside its table."""
+        for ids in id_checks:
+            ids.check(self.arrays, [leaf.name for leaf in self.leaves])
+
     def slice(self, start: int, stop: int) -> DataSet:
         """These rows, as views."""
         cut = tree.map_structure(lambda leaf: None if leaf is None else leaf.slice(start, stop), self.data)
@@ -126,11 +132,15 @@ class DataSet:
 
 
 class Work(NamedTuple):
-    """Steps to run: step s takes the rows `order[s]` of each array."""
+    """Steps to run: step s takes the rows `order[s]` of each array.
+
+    fresh: the rows if nobody has looked at them before; None for data that was checked as a whole.
+    """
 
     batch_type: BatchType
     arrays: Arrays
     order: Index
+    fresh: DataSet | None = None
 
 
 class DataAdapter:
@@ -353,4 +363,4 @@ class IterableAdapter(DataAdapter):
             return None
         self._seen += 1
         index = np.arange(batch.rows, dtype=np.int64).reshape(1, -1)
-        return Work(batch.batch_type(batch.rows), batch.arrays, index)
+        return Work(batch.batch_type(batch.rows), batch.arrays, index, batch)

@@ -58,6 +58,7 @@ class EagerProgram:
 
     writes = True
     executable = None
+    id_checks: tuple[Any, ...] = ()  # checked at every step
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self._step = step
@@ -85,6 +86,8 @@ class EagerProgram:
         trace = EagerTrace(arrays)
         types = [TensorType(array.shape, dtypes.of_numpy(array.dtype)) for array in arrays]
         traced: Traced = trace_program(self._step, types, trace=trace)
+        for ids in traced.id_checks:
+            ids.check(arrays)
         self.structure = tree.map_structure(lambda _: None, traced.structure)
         program = traced.program
         outputs = [np.array(trace.evaluate(value)) for value in program.outputs]

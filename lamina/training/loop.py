@@ -78,6 +78,8 @@ class Loop:
             if work is None:
                 break
             program = self._programs.get(self._kind, work.batch_type)
+            if program.id_checks and work.fresh is not None:
+                work.fresh.check_ids(program.id_checks)
             if steps == told:
                 hooks.begin(steps)
             done = 0

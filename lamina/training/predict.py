@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.interrupts import deferred_interrupts
+from lamina.ids import IdCheck
 from lamina.training import rows
 from lamina.training.data import Arrays, BatchType, DataSet
 from lamina.training.programs import Programs
@@ -96,7 +97,11 @@ class Predictor:
         batch_type = data.batch_type(size)
         program = self._programs.get("predict", batch_type)
         run = self._locked(program)
-        return (run if size == count else _padded(run, batch_type, count)), program.structure
+        if size != count:
+            run = _padded(run, batch_type, count)
+        if program.id_checks:
+            run = _with_ids_checked(run, program.id_checks, [leaf.name for leaf in data.leaves])
+        return run, program.structure
 
     def _locked(self, program: Any) -> Callable[[Arrays], list[Array]]:
         """Runs the program between two training steps, beside other readers if it changes no state."""
@@ -138,6 +143,17 @@ def _padded(
         return [output[:count] for output in run(filled)]
 
     return padded
+
+
+def _with_ids_checked(
+    run: Callable[[Arrays], list[Array]], id_checks: Sequence[IdCheck], names: list[str]
+) -> Callable[[Arrays], list[Array]]:
+    def checked(arrays: Arrays) -> list[Array]:
+        for ids in id_checks:
+            ids.check(arrays, names)
+        return run(arrays)
+
+    return checked
 
 
 def _single(run: Callable[[Arrays], list[Array]], dtype: Any) -> Callable[[Array], Any]:

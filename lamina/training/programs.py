@@ -33,6 +33,7 @@ class Program:
         # One tuple for all runs: the executable recognises it and binds its addresses once.
         self.states = tuple(state.array for state in traced.states)
         self.writes = bool(traced.program.updates)
+        self.id_checks = traced.id_checks
 
     def run_steps(self, arrays: Arrays, index: Index) -> StepsResult:
         return self.executable.run_steps(self.states, arrays, index)

@@ -311,8 +311,8 @@ class Trainer(Compiling):
             self._warn_of_frozen_layers()
             if not self.trainable_variables:  # type: ignore[attr-defined]
                 warnings.warn("The model has no trainable weights: nothing will be learnt.", stacklevel=3)
-        for batch_type in adapter.batch_types():
-            self._programs.get(kind, batch_type)
+        programs = [self._programs.get(kind, batch_type) for batch_type in adapter.batch_types()]
+        sample.check_ids(programs[0].id_checks)
         self._check_targets(sample)
 
     def _check_targets(self, data: DataSet) -> None:

@@ -60,6 +60,26 @@ def two_inputs():
     return made
 
 
+IDS = np.random.default_rng(4).integers(0, 20, (64, 3))
+
+
+def words():
+    made = Sequential(
+        [
+            layers.Input((3,), dtype="int32"),
+            layers.Embedding(20, 4),
+            layers.Flatten(),
+            layers.Dense(3, "softmax"),
+        ]
+    )
+    made.compile("adam", "sparse_categorical_crossentropy")
+    return made
+
+
+def ids_as_vectors():
+    return layers.Embedding(20, 4)(IDS)
+
+
 def changed(array, index, value):
     array = np.array(array, copy=True)
     array[index] = value
@@ -157,6 +177,23 @@ row("a loss that explodes", "step", "learning rate", "not applied")(
 )
 row("the logarithm of a negative number in a layer", "NaN", "lambda", "step 1")(
     lambda: _with_log().fit(X, REAL, verbose=0)
+)
+
+# --- ids of words ----------------------------------------------------------------------------------
+row("an id as large as the table", "20", "row 5, position 1", "0 to 19", "input_dim=21")(
+    lambda: words().fit(changed(IDS, (5, 1), 20), LABELS, verbose=0)
+)
+row("a negative id", "-1", "row 63", "padding")(
+    lambda: words().fit(changed(IDS, (63, 0), -1), LABELS, verbose=0)
+)
+row("a wrong id in the validation data", "99", "row 2")(
+    lambda: words().fit(IDS, LABELS, validation_data=(changed(IDS, (2, 2), 99), LABELS), verbose=0)
+)
+row("a wrong id in predict", "33", "row 4")(lambda: words().predict(changed(IDS, (4, 0), 33), verbose=0))
+row("a mask of a wrong shape", "attention_mask", "(batch, 3, 3)", "(3, 2)")(
+    lambda: layers.MultiHeadAttention(1, 2)(
+        ids_as_vectors(), ids_as_vectors(), attention_mask=np.ones((3, 2))
+    )
 )
 
 # --- arrays ----------------------------------------------------------------------------------------
