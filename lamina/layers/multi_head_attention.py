@@ -152,7 +152,7 @@ class ProjectedAttention(Layer):
         training: Any,
         return_attention_scores: bool,
     ) -> tuple[Any, Any]:
-        """(outputs per head, weights or None). equations: key and query to scores; weights, values to outputs."""
+        """(outputs per head, weights or None). equations: of key and query, of weights and values."""
         if self._flash_attention and return_attention_scores:
             raise ArgumentError(
                 f"{describe_layer(self)}: flash attention has no scores to return.",
