@@ -2,10 +2,11 @@
 """F2: the `keras.ops` names, as compositions of primitives.
 
 Called on Tensors they record nodes, on arrays they compute at once, on KerasTensors they extend the layer
-graph. `random` holds the stateless distributions; `nn`, `numpy` and `linalg` are namespaces of Keras.
+graph. `random` holds the stateless distributions; `image`, `nn`, `numpy` and `linalg` are namespaces of
+Keras.
 """
 
-from lamina.ops import linalg, nn, numpy, operators, random
+from lamina.ops import image, linalg, nn, numpy, operators, random
 from lamina.ops.activation import (
     celu,
     elu,
@@ -86,6 +87,12 @@ from lamina.ops.convert import (
     shape,
     size,
     stop_gradient,
+)
+from lamina.ops.convolution import (
+    conv,
+    conv_transpose,
+    depthwise_conv,
+    separable_conv,
 )
 from lamina.ops.create import (
     arange,
@@ -281,6 +288,16 @@ from lamina.ops.order import (
     top_k,
     unique,
 )
+from lamina.ops.patches import (
+    fold,
+    unfold,
+)
+from lamina.ops.pooling import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    max_pool,
+)
 from lamina.ops.reduce import (
     all,
     amax,
@@ -332,38 +349,41 @@ from lamina.ops.special import (
 
 # Spelled out, so that type checkers and editors see what is public; a test compares it with the registry.
 __all__ = [
-    "abs", "absolute", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "array", "array_split", "average", "bartlett", "batch_normalization",
-    "binary_crossentropy", "bincount", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
-    "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cast",
+    "abs", "absolute", "adaptive_average_pool", "adaptive_max_pool", "add", "all", "allclose", "amax",
+    "amin", "angle", "any", "append", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "array", "array_split",
+    "average", "average_pool", "bartlett", "batch_normalization", "binary_crossentropy", "bincount",
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cast",
     "categorical_crossentropy", "cbrt", "cdist", "ceil", "celu", "clip", "concatenate", "conj",
-    "conjugate", "convert_to_numpy", "convert_to_tensor", "copy", "corrcoef", "correlate", "cos", "cosh",
-    "count_nonzero", "cross", "cumprod", "cumsum", "deg2rad", "depth_to_space", "diag", "diagflat",
-    "diagonal", "diff", "digitize", "divide", "divide_no_nan", "dot", "dot_product_attention", "dsplit",
-    "dstack", "dtype", "einsum", "elu", "empty", "empty_like", "equal", "erf", "erfc", "erfinv", "exp",
-    "exp2", "expand_dims", "expm1", "extract_sequences", "eye", "fabs", "flip", "fliplr", "flipud",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "full", "full_like", "gelu", "geomspace", "get_item",
-    "getitem", "glu", "greater", "greater_equal", "hamming", "hanning", "hard_shrink", "hard_sigmoid",
-    "hard_silu", "hard_swish", "hard_tanh", "heaviside", "histogram", "hsplit", "hstack", "hypot", "i0",
-    "identity", "imag", "in_top_k", "inner", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
+    "conjugate", "conv", "conv_transpose", "convert_to_numpy", "convert_to_tensor", "copy", "corrcoef",
+    "correlate", "cos", "cosh", "count_nonzero", "cross", "cumprod", "cumsum", "deg2rad",
+    "depth_to_space", "depthwise_conv", "diag", "diagflat", "diagonal", "diff", "digitize", "divide",
+    "divide_no_nan", "dot", "dot_product_attention", "dsplit", "dstack", "dtype", "einsum", "elu",
+    "empty", "empty_like", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1",
+    "extract_sequences", "eye", "fabs", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax",
+    "fmin", "fmod", "fold", "full", "full_like", "gelu", "geomspace", "get_item", "getitem", "glu",
+    "greater", "greater_equal", "hamming", "hanning", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "heaviside", "histogram", "hsplit", "hstack", "hypot", "i0", "identity",
+    "imag", "image", "in_top_k", "inner", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
     "isneginf", "isposinf", "isreal", "kaiser", "kron", "layer_normalization", "ldexp", "leaky_relu",
     "left_shift", "less", "less_equal", "linalg", "linspace", "log", "log10", "log1p", "log2",
     "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logspace", "logsumexp", "matmul", "max", "maximum", "mean", "median", "meshgrid",
-    "min", "minimum", "mod", "moments", "moveaxis", "multi_hot", "multiply", "nan_to_num", "nanargmax",
-    "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
-    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "ndim", "negative", "nn", "nonzero", "norm",
-    "normalize", "not_equal", "numpy", "one_hot", "ones", "ones_like", "outer", "pad", "percentile",
-    "power", "prod", "psnr", "ptp", "quantile", "rad2deg", "random", "ravel", "real", "rearrange",
-    "reciprocal", "relu", "relu6", "repeat", "reshape", "result_type", "right_shift", "rms_normalization",
-    "roll", "rot90", "round", "rsqrt", "saturate_cast", "scatter", "scatter_update", "searchsorted",
-    "segment_max", "segment_min", "segment_prod", "segment_sum", "select", "selu", "shape", "sigmoid",
-    "sign", "signbit", "silu", "sin", "sinc", "sinh", "size", "slice", "slice_update", "soft_shrink",
-    "softmax", "softplus", "softsign", "sort", "space_to_depth", "sparse_categorical_crossentropy",
-    "sparse_plus", "sparse_sigmoid", "sparsemax", "split", "sqrt", "square", "squareplus", "squeeze",
-    "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "swish", "take", "take_along_axis",
-    "tan", "tanh", "tanh_shrink", "tensordot", "threshold", "tile", "top_k", "trace", "transpose",
-    "trapezoid", "tri", "tril", "triu", "true_divide", "trunc", "unique", "unravel_index", "unstack",
-    "vander", "var", "vdot", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "logical_xor", "logspace", "logsumexp", "matmul", "max", "max_pool", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mod", "moments", "moveaxis", "multi_hot", "multiply", "nan_to_num",
+    "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "ndim", "negative", "nn",
+    "nonzero", "norm", "normalize", "not_equal", "numpy", "one_hot", "ones", "ones_like", "outer",
+    "pad", "percentile", "power", "prod", "psnr", "ptp", "quantile", "rad2deg", "random", "ravel",
+    "real", "rearrange", "reciprocal", "relu", "relu6", "repeat", "reshape", "result_type",
+    "right_shift", "rms_normalization", "roll", "rot90", "round", "rsqrt", "saturate_cast", "scatter",
+    "scatter_update", "searchsorted", "segment_max", "segment_min", "segment_prod", "segment_sum",
+    "select", "selu", "separable_conv", "shape", "sigmoid", "sign", "signbit", "silu", "sin", "sinc",
+    "sinh", "size", "slice", "slice_update", "soft_shrink", "softmax", "softplus", "softsign", "sort",
+    "space_to_depth", "sparse_categorical_crossentropy", "sparse_plus", "sparse_sigmoid", "sparsemax",
+    "split", "sqrt", "square", "squareplus", "squeeze", "stack", "std", "stop_gradient", "subtract",
+    "sum", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh", "tanh_shrink", "tensordot",
+    "threshold", "tile", "top_k", "trace", "transpose", "trapezoid", "tri", "tril", "triu",
+    "true_divide", "trunc", "unfold", "unique", "unravel_index", "unstack", "vander", "var", "vdot",
+    "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from lamina.ops.activation import (
     tanh_shrink,
     threshold,
 )
+from lamina.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from lamina.ops.index import multi_hot, one_hot
 from lamina.ops.loss import binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy
 from lamina.ops.move import depth_to_space, space_to_depth
@@ -41,15 +42,24 @@ from lamina.ops.normalization import (
     rms_normalization,
 )
 from lamina.ops.numerics import normalize, psnr
+from lamina.ops.patches import fold, unfold
+from lamina.ops.pooling import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool
 
 __all__ = [
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "average_pool",
     "batch_normalization",
     "binary_crossentropy",
     "categorical_crossentropy",
     "celu",
+    "conv",
+    "conv_transpose",
     "depth_to_space",
+    "depthwise_conv",
     "dot_product_attention",
     "elu",
+    "fold",
     "gelu",
     "glu",
     "hard_shrink",
@@ -61,6 +71,7 @@ __all__ = [
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
+    "max_pool",
     "moments",
     "multi_hot",
     "normalize",
@@ -70,6 +81,7 @@ __all__ = [
     "relu6",
     "rms_normalization",
     "selu",
+    "separable_conv",
     "sigmoid",
     "silu",
     "soft_shrink",
@@ -85,4 +97,5 @@ __all__ = [
     "swish",
     "tanh_shrink",
     "threshold",
+    "unfold",
 ]

@@ -1,6 +1,7 @@
 """Sample rows: how to call every op. `ROWS[name]` is a list of Rows; the tests run each through Keras too.
 
-Here are the ops that compute; `op_samples_shaped` has those that move, make, index and contract.
+Here are the ops that compute; `op_samples_shaped` has those that move, make, index and contract,
+`op_samples_spatial` those on images.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from op_rows import between, flags, normal, probabilities, row, rows, special, whole, with_nan
 from op_samples_shaped import ROWS
+from op_samples_spatial import ROWS as SPATIAL_ROWS
+
+assert SPATIAL_ROWS is ROWS  # importing it adds its rows
 
 __all__ = ["ROWS"]
 
