@@ -17,7 +17,7 @@ Ints = tuple[int, ...]
 
 def per_axis(value: int | Sequence[int], rank: int, name: str, least: int = 1) -> Ints:
     """One whole number per spatial axis; a single one counts for all of them."""
-    given = value if isinstance(value, (tuple, list)) else (value,) * rank
+    given: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * rank
     try:
         numbers = tuple(int(entry) for entry in given)
         fits = len(numbers) == rank and all(a == b for a, b in zip(numbers, given))
