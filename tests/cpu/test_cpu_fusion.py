@@ -149,9 +149,11 @@ def test_kernels_call_nothing_and_use_the_whole_vector(work, level):
     text = listing(WORK[work](), level)
     called = set(re.findall(r"^\s+(?:callq?|bl)\s+(\S+)", text, re.MULTILINE))
     # The loop of steps calls kernels and the barrier; the barrier calls through its record.
-    assert {name for name in called if not re.fullmatch(r"k\d+|barrier|\.?L?k\d+|\*.*", name)} == set()
-    register = {"avx512": "%zmm", "avx2": "%ymm", "sse2": "%xmm", "aarch64": "v0.4s"}[level]
-    assert register in text
+    assert {
+        name for name in called if not re.fullmatch(r"k\d+|barrier|fetch_rows|\.?L?k\d+|\*.*", name)
+    } == set()
+    register = {"avx512": "%zmm", "avx2": "%ymm", "sse2": "%xmm", "aarch64": r"v\d+\.4s"}[level]
+    assert re.search(register, text)
 
 
 @pytest.mark.parametrize("level", ["avx2", "sse2", "generic"])

@@ -12,43 +12,41 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from lamina.backends.base import KernelReport
-from lamina.backends.cpu import barrier, contract, cost, special
+from lamina.backends.cpu import barrier, batches, contract, cost, special
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.describe import Describer, copy_nest
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index
 from lamina.backends.cpu.fuse import CONTRACT, SPECIAL, Group
 from lamina.backends.cpu.lower import Kernel, lower
-from lamina.backends.cpu.nest import Axis as NestAxis
-from lamina.backends.cpu.nest import (
-    Gather,
-    Load,
-    Nest,
-    Place,
-    Statement,
-    Store,
-    merge_axes,
-)
+from lamina.backends.cpu.nest import Nest
 from lamina.backends.cpu.plan import Copy, Plan, Work, writes_of
 from lamina.backends.cpu.product import lower_product
 from lamina.backends.cpu.target import Target
 from lamina.core.dtypes import itemsize
-from lamina.core.shapes import row_major_strides, size
-from lamina.ir import primitives as p
+from lamina.core.shapes import size
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
 
-SERIAL_NANOSECONDS = (
-    1500.0  # a kernel shorter than this runs on one thread: its neighbours keep the others busy
-)
+# A kernel shorter than this runs on one thread: its neighbours keep the others busy.
+SERIAL_NANOSECONDS = 300.0
 
 
 @dataclass
 class Call:
-    """A kernel with the memory it works on."""
+    """A kernel with the memory it works on.
+
+    by_rows: whether it follows others of its phase row by row, without a barrier between them.
+    """
 
     kernel: Kernel
     report: KernelReport
-    serial: bool
+    nanoseconds: float
+    by_rows: bool = False
+
+    @property
+    def serial(self) -> bool:
+        """Whether one thread does it all."""
+        return self.kernel.tasks == 1 or self.nanoseconds < SERIAL_NANOSECONDS
 
 
 @dataclass
@@ -73,10 +71,12 @@ class Assembler:
         self.pool: dict[bytes, str] = {}
         self.dataset: dict[Value, int] = {}
         self.rows: Value | None = None
+        self.ranges: dict[tuple[int, int], tuple[Register, Register]] = {}
+        self.owners: dict[int, Register] = {}
 
     def assemble(self) -> Assembly:
-        phases = [[self._call(work) for work in phase] for phase in self.plan.phases]
-        commits = [[self._call(work) for work in phase] for phase in self.plan.commits]
+        phases = [_ordered([self._call(work) for work in phase]) for phase in self.plan.phases]
+        commits = [_ordered([self._call(work) for work in phase]) for phase in self.plan.commits]
         gathers = self._gathers()
         barrier.emit(self.module, self.target)
         self._emit_run(phases, commits, gathers)
@@ -94,16 +94,18 @@ class Assembler:
         describer = Describer(self.plan.fusion, work)
         if work.kind == CONTRACT:
             return self._product_call(work, describer, stored)
-        nest = describer.nest(stored, self.plan.guards)
-        return self._nest_call(nest, _describe(work), _reason(work))
+        by_rows = work in self.plan.rows.groups
+        nest = describer.nest(stored, self.plan.guards, by_rows)
+        return self._nest_call(nest, _describe(work), _reason(work), by_rows)
 
-    def _nest_call(self, nest: Nest, what: str, why: str) -> Call:
+    def _nest_call(self, nest: Nest, what: str, why: str, by_rows: bool = False) -> Call:
         self.assembly.kernels_text.append(nest.text())
-        kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target))
+        unit = self.plan.rows.unit if by_rows else 0
+        kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target, unit))
         flops, moved = cost.of_nest(nest)
         fused = [statement.operation.name for statement in nest.statements]
         return self._made(
-            kernel, KernelReport(kernel.name, what, fused, why, flops, moved, kernel.tasks, shared)
+            kernel, KernelReport(kernel.name, what, fused, why, flops, moved, kernel.tasks, shared), by_rows
         )
 
     def _product_call(self, group: Group, describer: Describer, stored: list[tuple[Value, Value]]) -> Call:
@@ -112,7 +114,7 @@ class Assembler:
         def emit(name: str) -> Kernel:
             nonlocal scratch
             kernel, plan = lower_product(
-                self.module, name, group, describer, stored, self.plan.guards, self.target
+                self.module, name, group, describer, stored, self.plan.guards, self.target, self.plan.rows
             )
             made.append(plan)
             scratch = plan.scratch_bytes
@@ -125,7 +127,7 @@ class Assembler:
         report = KernelReport(
             kernel.name, _describe(group), fused, plan.reason, plan.flops, plan.bytes, kernel.tasks, shared
         )
-        return self._made(kernel, report)
+        return self._made(kernel, report, group in self.plan.rows.groups)
 
     def _special_call(self, group: Group) -> Call:
         assert group.head is not None
@@ -144,11 +146,11 @@ class Assembler:
         )  # fmt: skip
         return self._made(kernel, report)
 
-    def _made(self, kernel: Kernel, report: KernelReport) -> Call:
+    def _made(self, kernel: Kernel, report: KernelReport, by_rows: bool = False) -> Call:
         nanoseconds = cost.nanoseconds(report, self.target, kernel.offsets is not None)
         self.assembly.nanoseconds += nanoseconds
         self.assembly.reports.append(report)
-        return Call(kernel, report, nanoseconds < SERIAL_NANOSECONDS)
+        return Call(kernel, report, nanoseconds, by_rows)
 
     def _shared(self, emit: Callable[[str], Kernel]) -> tuple[Kernel, str | None]:
         """Emit a kernel, or find an equal one: same text but for the name."""
@@ -173,38 +175,24 @@ class Assembler:
         """
         calls: list[tuple[Call, Call | None]] = []
         for position, value in enumerate(self.plan.program.inputs):
-            if not value.shape:
-                calls.append((self._gather_call(value, position, value.dtype, scalar=True), None))
-                continue
             plain = self._gather_call(value, position, value.dtype)
-            bytes_ = self._gather_call(value, position, "uint8") if _may_be_images(value) else None
-            calls.append((plain, bytes_))
+            images = batches.may_be_images(value)
+            calls.append((plain, self._gather_call(value, position, "uint8") if images else None))
         return calls
 
-    def _gather_call(self, value: Value, position: int, dtype: str, scalar: bool = False) -> Call:
-        source = new_input("rows", TensorType(value.shape, dtype))
-        self.dataset[source] = position
-        if scalar:
-            leaf: Load | Gather = Load(source, Place(0, ()), dtype)
-            axes: tuple[NestAxis, ...] = ()
-            target = Place(0, ())
-        else:
-            if self.rows is None:
-                self.rows = new_input("index", TensorType((value.shape[0],), "int64"))
-            row = size(value.shape[1:])
-            axes = (NestAxis(value.shape[0], False), NestAxis(row, False))
-            inner = 1 if row > 1 else 0
-            index_leaf = Load(self.rows, Place(0, (1, 0)), "int64")
-            leaf = Gather(source, Place(0, (0, inner)), row, 1 << 62, index_leaf, dtype)
-            target = Place(0, tuple(row_major_strides((value.shape[0], row))))
-        node_input = new_input("element", TensorType(value.shape, dtype))
-        cast = p.cast(node_input, dtype=value.dtype) if dtype != value.dtype else p.stop_gradient(node_input)
-        statement = Statement(cast, cast.primitive, (leaf,), "full", 0)
-        nest = Nest(axes, [statement], [Store(cast, value, target)])
-        if axes and axes[1].extent == 1:
-            nest = _without_axis(nest)
-        kernel, shared = self._shared(lambda name: lower(self.module, name, merge_axes(nest), self.target))
-        return Call(kernel, KernelReport(kernel.name, "gather rows", shared_with=shared), False)
+    def _gather_call(self, value: Value, position: int, dtype: str) -> Call:
+        data = new_input("rows", TensorType(value.shape, dtype))
+        self.dataset[data] = position
+        if self.rows is None and value.shape:
+            self.rows = new_input("index", TensorType((value.shape[0],), "int64"))
+        rows = self.plan.rows
+        by_rows = bool(value.shape) and rows.count == value.shape[0]
+        nest = batches.gather_nest(value, data, self.rows or data, by_rows)
+        unit = rows.unit if by_rows else 0
+        kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target, unit))
+        flops, moved = cost.of_nest(nest)
+        report = KernelReport(kernel.name, "gather rows", shared_with=shared, flops=flops, bytes=moved)
+        return Call(kernel, report, cost.nanoseconds(report, self.target, False), by_rows)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -236,6 +224,13 @@ class Assembler:
                 if value in self.plan.places and value not in self.pointers:
                     self.pointers[value] = self._address(value)
         steps = b.load("i64", b.pointer(context, Slot.STEPS, "i64"))
+        for calls in (*phases, *commits, [call for pair in gathers for call in pair if call is not None]):
+            for position, call in enumerate(calls):
+                self._share(call)
+                self._owner(position)
+        for value in self.plan.program.inputs:
+            if value.shape:
+                self._range(value.shape[0], self.plan.rows.unit if self.plan.rows.count else 0)
         self._steps(steps, phases, commits, gathers)
         b.finish()
 
@@ -256,17 +251,19 @@ class Assembler:
         gathering = b.load("i64", b.pointer(self.context, Slot.GATHERING, "i64"))
         if gathers:
             with b.when(b.compare("icmp ne", gathering, index(0))):
-                self._gather_rows(number, gathers)
-                self._barrier()
+                self._gather_rows(number, steps, gathers)
+                if not self._gathered_by_rows(gathers):
+                    self._barrier()
         for phase in phases:
             self._phase(phase)
             self._barrier()
         raised = b.load("i32", self.flag)
         b.branch_if(b.compare("icmp eq", raised, constant(0, "i32")), commit, out)
         b.start_block(commit)
-        for phase in commits:
+        for position, phase in enumerate(commits):
             self._phase(phase)
-            self._barrier()
+            if position < len(commits) - 1 or not phases:  # one more barrier follows below
+                self._barrier()
         first = b.compare("icmp eq", self.thread, index(0))
         following = b.add(number, 1)
         with b.when(first):
@@ -284,22 +281,43 @@ class Assembler:
         b.lines.insert(phi, f"  {number.text} = phi i64 [ 0, %{before} ], [ {following.text}, %{after} ]")
         b.start_block(out)
 
-    def _gather_rows(self, step: Register, gathers: list[tuple[Call, Call | None]]) -> None:
+    def _gather_rows(self, step: Register, steps: Register, gathers: list[tuple[Call, Call | None]]) -> None:
+        """Gather this step's batch, and fetch the rows of the next one."""
         b = self.b
         rows = b.load("ptr", b.pointer(self.context, Slot.INDEX, "i64"))
         batch = self.rows.shape[0] if self.rows is not None else 0
         own = b.pointer(rows, b.multiply(step, batch), "i64")
+        following = b.add(step, 1)
+        following = b.select(b.compare("icmp slt", following, steps), following, step)
+        ahead = b.pointer(rows, b.multiply(following, batch), "i64")
         for position, (plain, from_bytes) in enumerate(gathers):
-            source = b.load("ptr", b.pointer(self.tables["data"], position, "ptr"))
+            value = self.plan.program.inputs[position]
+            data = b.load("ptr", b.pointer(self.tables["data"], position, "ptr"))
+
+            def gather(call: Call, dtype: str, value: Value = value, data: Register = data) -> None:
+                self._invoke(call, self._gather_pointers(call, data, own), position)  # noqa: B023
+                self._fetch(value, dtype, data, ahead)
+
             if from_bytes is None:
-                self._invoke(plain, self._gather_pointers(plain, source, own), position)
+                gather(plain, value.dtype)
                 continue
             kinds = b.load("ptr", b.pointer(self.context, Slot.KINDS, "i64"))
             kind = b.load("i64", b.pointer(kinds, position, "i64"))
             with b.when(b.compare("icmp eq", kind, index(0))):
-                self._invoke(plain, self._gather_pointers(plain, source, own), position)
+                gather(plain, value.dtype)
             with b.when(b.compare("icmp ne", kind, index(0))):
-                self._invoke(from_bytes, self._gather_pointers(from_bytes, source, own), position)
+                gather(from_bytes, "uint8")
+
+    def _fetch(self, value: Value, dtype: str, data: Register, numbers: Register) -> None:
+        """Ask for this thread's rows of the next batch."""
+        if not batches.worth_fetching(value, self.target):
+            return
+        length = size(value.shape[1:]) * itemsize(dtype)
+        rows = self.plan.rows
+        begin, end = self._range(value.shape[0], rows.unit if rows.count else 0)
+        name = batches.emit_fetch(self.module)
+        arguments = f"ptr {data.text}, ptr {numbers.text}, i64 {length}, i64 {begin.text}, i64 {end.text}"
+        self.b.emit(f"call void @{name}({arguments})")
 
     def _gather_pointers(self, call: Call, source: Register, rows: Register) -> dict[Value, Register]:
         found = {}
@@ -312,9 +330,61 @@ class Assembler:
     def _pointer(self, value: Value) -> Register:
         return self.pointers[value] if value in self.pointers else self._address(value)
 
+    def _gathered_by_rows(self, gathers: list[tuple[Call, Call | None]]) -> bool:
+        """Whether the first phase needs of each row of the batch only what its own thread gathered."""
+        first = self.plan.phases[0] if self.plan.phases else []
+        inputs = set(self.plan.program.inputs)
+        return all(
+            call is None or (call.by_rows and call.kernel.row_tasks) for pair in gathers for call in pair
+        ) and not any(
+            work.view.root in inputs if isinstance(work, Copy) else work in self.plan.rows.mixing
+            for work in first
+        )
+
     def _phase(self, calls: list[Call]) -> None:
+        """The kernels of a phase. One that should follow others row by row, but cannot be cut there, waits
+        for them, and they for it.
+        """
         for position, call in enumerate(calls):
+            apart = call.by_rows and not call.kernel.row_tasks
+            if apart:
+                self._barrier()
             self._invoke(call, self.pointers, position)
+            if apart:
+                self._barrier()
+
+    def _share(self, call: Call) -> tuple[Register, Register]:
+        """(first task, task after the last) of this thread."""
+        return self._range(call.kernel.tasks, call.kernel.row_tasks if call.by_rows else 0)
+
+    def _range(self, tasks: int, row_tasks: int) -> tuple[Register, Register]:
+        """This thread's part of so many tasks, which go by units of rows if there are `row_tasks` in each.
+
+        Computed once, before the loop over steps.
+        """
+        found = self.ranges.get((tasks, row_tasks))
+        if found is None:
+            b, parts = self.b, self.plan.rows.units if row_tasks else tasks
+            begin = b.op("udiv", b.multiply(self.thread, parts), self.threads)
+            end = b.op("udiv", b.multiply(b.add(self.thread, 1), parts), self.threads)
+            if row_tasks > 1:
+                begin, end = b.multiply(begin, row_tasks), b.multiply(end, row_tasks)
+                end = b.select(b.compare("icmp slt", end, index(tasks)), end, index(tasks))
+            found = self.ranges[tasks, row_tasks] = begin, end
+        return found
+
+    def _owner(self, position: int) -> Register:
+        """The thread that does a short kernel: up and down the row of threads, as the kernels get shorter."""
+        if position not in self.owners:
+            b = self.b
+            turn, place = (
+                b.op("udiv", index(position), self.threads),
+                b.op("urem", index(position), self.threads),
+            )
+            backwards = b.subtract(b.subtract(self.threads, place), index(1))
+            even = b.compare("icmp eq", b.op("and", turn, index(1)), index(0))
+            self.owners[position] = b.select(even, place, backwards)
+        return self.owners[position]
 
     def _invoke(self, call: Call, pointers: dict[Value, Register], position: int) -> None:
         """This thread's share of the kernel's tasks; a short kernel is done by one thread."""
@@ -334,13 +404,11 @@ class Assembler:
         if call.kernel.count is not None:
             listed.append(f"i64 {call.kernel.count}")
         target = f"@{call.kernel.name}"
-        if call.serial or tasks == 1:
-            owner = b.op("urem", index(position), self.threads)
-            with b.when(b.compare("icmp eq", owner, self.thread)):
+        if call.serial and not (call.by_rows and call.kernel.row_tasks):
+            with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
                 b.emit(f"call void {target}({', '.join([*listed, 'i64 0', f'i64 {tasks}'])})")
             return
-        begin = b.op("udiv", b.multiply(self.thread, tasks), self.threads)
-        end = b.op("udiv", b.multiply(b.add(self.thread, 1), tasks), self.threads)
+        begin, end = self._share(call)
         with b.when(b.compare("icmp slt", begin, end)):
             b.emit(f"call void {target}({', '.join([*listed, f'i64 {begin.text}', f'i64 {end.text}'])})")
 
@@ -355,25 +423,15 @@ class Assembler:
             self.b.emit(f"call void @barrier(ptr {self.context.text}, i64 {self.threads.text})")
 
 
-def _without_axis(nest: Nest) -> Nest:
-    """A row of one element: drop the second axis."""
-
-    def first(place: Place) -> Place:
-        return Place(place.offset, place.strides[:1])
-
-    (statement,) = nest.statements
-    (leaf,) = statement.operands
-    assert isinstance(leaf, Gather)
-    assert isinstance(leaf.index, Load)
-    index_leaf = Load(leaf.index.root, first(leaf.index.place), leaf.index.dtype)
-    leaf = Gather(leaf.root, first(leaf.place), leaf.step, leaf.extent, index_leaf, leaf.dtype)
-    statement = Statement(statement.value, statement.operation, (leaf,), statement.level, statement.stage)
-    (store,) = nest.stores
-    return Nest(nest.axes[:1], [statement], [Store(store.value, store.root, first(store.place))])
-
-
-def _may_be_images(value: Value) -> bool:
-    return value.dtype == "float32" and value.ndim >= 2
+def _ordered(calls: list[Call]) -> list[Call]:
+    """Those that follow each other in their order; then those that are shared; then the others, long before
+    short, so that they even out.
+    """
+    chain = [call for call in calls if call.by_rows]
+    others = sorted(
+        (call for call in calls if not call.by_rows), key=lambda call: (call.serial, -call.nanoseconds)
+    )
+    return chain + others
 
 
 def _rounded(count: int) -> int:

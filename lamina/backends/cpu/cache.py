@@ -87,7 +87,8 @@ def write(name: str, head: dict[str, Any], code: bytes) -> None:
 def _trim(where: Path) -> None:
     """Drop the entries that were not used for longest once there are too many bytes."""
     try:
-        entries = [(entry.stat(), entry.path) for entry in os.scandir(where) if entry.is_file()]
+        with os.scandir(where) as listing:
+            entries = [(entry.stat(), entry.path) for entry in listing if entry.is_file()]
         total = sum(status.st_size for status, _ in entries)
         if total <= LARGEST_TOTAL:
             return

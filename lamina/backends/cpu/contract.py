@@ -50,9 +50,15 @@ from lamina.backends.cpu.target import Target
 __all__ = ["ContractPlan", "ContractSpec", "Epilogue", "Place", "emit_contract", "plan_contract"]
 
 
-def plan_contract(spec: ContractSpec, target: Target) -> ContractPlan:
-    """Decide how to compute `spec` on `target`."""
-    return plan_narrow(spec, target) or plan_ragged(spec, target) or plan_tiles(spec, target)
+def plan_contract(spec: ContractSpec, target: Target, unit: int = 0) -> ContractPlan:
+    """Decide how to compute `spec` on `target`.
+
+    unit: if not 0, task i should be the rows from i * unit to (i + 1) * unit; `plan.by_rows` says whether
+    it is.
+    """
+    return (
+        plan_narrow(spec, target, unit) or plan_ragged(spec, target, unit) or plan_tiles(spec, target, unit)
+    )
 
 
 def emit_contract(

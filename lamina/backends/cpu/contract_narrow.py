@@ -41,7 +41,7 @@ class NarrowPlan(ContractPlan):
 
     problem: the product as it is computed; turned: whether that is the transposed one. along: what vectors
     lie along. panels: for INNER, vectors of sums, counted in elements of C; for ROWS, vectors of rows. A task
-    is `block` panels of one batch element.
+    is `block` panels of one batch element. by_rows: see `ContractPlan`.
     """
 
     problem: ContractSpec
@@ -49,6 +49,7 @@ class NarrowPlan(ContractPlan):
     along: str
     panels: tuple[Panels, ...]
     block: int
+    by_rows: bool = False
 
     @cached_property
     def blocks(self) -> int:
@@ -68,7 +69,7 @@ class NarrowPlan(ContractPlan):
         return f"few columns: vectors along {self.along}{turned}, {self.tasks} tasks"
 
 
-def plan_narrow(spec: ContractSpec, target: Target) -> NarrowPlan | None:
+def plan_narrow(spec: ContractSpec, target: Target, unit: int = 0) -> NarrowPlan | None:
     """The plan for a product with few columns; None where ordinary tiles are right."""
     lanes = target.lanes(spec.dtype)
     if (
@@ -95,6 +96,12 @@ def plan_narrow(spec: ContractSpec, target: Target) -> NarrowPlan | None:
     count = sum(run.count for run in panels)
     read = problem.m * problem.k * dtypes.itemsize(spec.dtype)
     block = max(1, ceil(count / max(1, read // TASK_BYTES)))
+    if unit and along == INNER and not turned and spec.batch == 1 and unit * spec.n % lanes == 0:
+        by_units = NarrowPlan(
+            spec, target, problem, turned, along, panels, unit * spec.n // lanes, by_rows=True
+        )
+        if by_units.blocks == ceil(spec.m / unit):  # without masks the last rows may take more panels
+            return by_units
     return NarrowPlan(spec, target, problem, turned, along, panels, block)
 
 

@@ -23,6 +23,8 @@ GATHER = "gather"  # panels collected element by element
 
 TASK_FLOPS = 1 << 21  # about 10 microseconds: smaller tasks are not worth handing to another thread
 TASK_BYTES = 1 << 17  # the same for products that mostly read
+SMALL_TASK_FLOPS = 1 << 16  # ... but a few smaller ones, for threads that are running already
+FEW_TASKS = 4
 PAGE = 4096
 MOST_TASKS = 128
 
@@ -118,6 +120,11 @@ class ContractPlan(ABC):
 
     @property
     @abstractmethod
+    def by_rows(self) -> bool:
+        """Whether the tasks are the units of rows that were asked for."""
+
+    @property
+    @abstractmethod
     def scratch_bytes(self) -> int:
         """What each thread must bring."""
 
@@ -132,7 +139,7 @@ class TilePlan(ContractPlan):
     """A product in tiles, with vectors along the rows of C.
 
     tiles: the tiles' rows. panels: the panels' columns. source: how B reaches the vector registers. A task is
-    `row_block` tiles by `column_block` panels of one batch element.
+    `row_block` tiles by `column_block` panels of one batch element. by_rows: see `ContractPlan`.
     """
 
     tiles: tuple[Tiles, ...]
@@ -140,6 +147,7 @@ class TilePlan(ContractPlan):
     source: str
     row_block: int
     column_block: int
+    by_rows: bool = False
 
     @cached_property
     def tile_count(self) -> int:
@@ -230,6 +238,15 @@ def split_rows(m: int, largest: int) -> tuple[Tiles, ...]:
         tiles.append(Tiles(start, size, number, first))
         start, first = start + size * number, first + number
     return tuple(tiles)
+
+
+def split_units(m: int, rows: int, unit: int) -> tuple[Tiles, ...]:
+    """`m` rows in units of `unit`, each in tiles of `rows`, which divides it; the last may be shorter."""
+    whole = m // unit * unit
+    rest = split_rows(m % unit, rows)
+    return split_rows(whole, rows) + tuple(
+        replace(run, start=run.start + whole, first=run.first + whole // rows) for run in rest
+    )
 
 
 def split_columns(n: int, vectors: int, target: Target, dtype: str) -> tuple[Panels, ...]:
@@ -333,10 +350,22 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
 # --- the plan --------------------------------------------------------------------------------------
 
 
-def plan_tiles(spec: ContractSpec, target: Target) -> TilePlan:
+def plan_tiles(spec: ContractSpec, target: Target, unit: int = 0) -> TilePlan:
     """The plan with the tiles that should take the least time."""
+    if unit and spec.batch == 1 and spec.n:
+        return _plan_units(spec, target, unit)
     rows, vectors = _best_shape(spec, target)
     return shaped_plan(spec, target, rows, vectors)
+
+
+def _plan_units(spec: ContractSpec, target: Target, unit: int) -> TilePlan:
+    """The plan whose tasks are units of rows with all columns: tiles of equal height fill each unit."""
+    rows, vectors = _best_shape(replace(spec, m=unit), target, unit)
+    tiles = split_units(spec.m, rows, unit)
+    panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
+    source = _source(spec, target, sum(run.count for run in tiles))
+    panel_count = sum(run.count for run in panels)
+    return TilePlan(spec, target, tiles, panels, source, unit // rows, panel_count, by_rows=True)
 
 
 def shaped_plan(
@@ -359,10 +388,12 @@ def shaped_plan(
 
 
 @lru_cache(maxsize=512)
-def _best_shape(spec: ContractSpec, target: Target) -> tuple[int, int]:
+def _best_shape(spec: ContractSpec, target: Target, unit: int = 0) -> tuple[int, int]:
+    """(rows, vectors) of a tile; with a unit, its rows divide that."""
     if 0 in (spec.m, spec.n):
         return 1, 1
-    return min(_shapes(target), key=lambda shape: (_cost(spec, target, *shape), shape[1]))
+    shapes = [shape for shape in _shapes(target) if not unit or unit % shape[0] == 0]
+    return min(shapes, key=lambda shape: (_cost(spec, target, *shape), shape[1]))
 
 
 def _source(spec: ContractSpec, target: Target, tile_count: int) -> str:
@@ -388,7 +419,8 @@ def _blocks(
     """
     flops, size = 2 * spec.m * spec.n * spec.k, dtypes.itemsize(spec.dtype)
     read = (spec.m + spec.n) * spec.k * size
-    wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES), MOST_TASKS))
+    few = min(flops // SMALL_TASK_FLOPS, FEW_TASKS // spec.batch)
+    wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES, few), MOST_TASKS))
     column_block = max(1, ceil(panels / wanted))
     if packed_panel and spec.m * spec.k * size > target.caches.l2 // 2:
         column_block = max(column_block, min(target.caches.l2 // 2 // packed_panel, panels // 8))

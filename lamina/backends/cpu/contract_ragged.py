@@ -25,6 +25,7 @@ from lamina.backends.cpu.contract_plan import (
     round_up,
     split_columns,
     split_rows,
+    split_units,
     sum_dtype,
 )
 from lamina.backends.cpu.contract_shuffle import filled, folded, part, transpose_lines, woven
@@ -41,7 +42,7 @@ class RaggedPlan(ContractPlan):
     """A product with vectors along `along`, in runs of rows: tiles for INNER, panels of vectors for ROWS.
 
     columns: the pieces of a row of C. packed: whether B is put into scratch with its columns along k. A task
-    is `block` tiles or panels of one batch element.
+    is `block` tiles or panels of one batch element. by_rows: see `ContractPlan`.
     """
 
     along: str
@@ -49,6 +50,7 @@ class RaggedPlan(ContractPlan):
     columns: tuple[Piece, ...]
     packed: bool
     block: int
+    by_rows: bool = False
 
     @cached_property
     def blocks(self) -> int:
@@ -75,7 +77,7 @@ class RaggedPlan(ContractPlan):
         return f"columns {pieces} fill vectors badly: vectors along {self.along}{packed}, {self.tasks} tasks"
 
 
-def plan_ragged(spec: ContractSpec, target: Target) -> RaggedPlan | None:
+def plan_ragged(spec: ContractSpec, target: Target, unit: int = 0) -> RaggedPlan | None:
     """The plan for a product with badly filled rows; None where ordinary tiles are as good."""
     size, room = dtypes.itemsize(spec.dtype), target.registers - 3
     if sum_dtype(spec.dtype) != spec.dtype or size < 4 or 0 in (spec.m, spec.k) or not 2 < spec.n <= room:
@@ -95,6 +97,10 @@ def plan_ragged(spec: ContractSpec, target: Target) -> RaggedPlan | None:
     inner = pace * ceil(spec.k / lanes) * spec.n + 8.0 * turning + packing
     if a_step == 1 and inner < 0.95 * ordinary:
         rows = max(1, (room + 1) // (spec.n + 1))
+        if unit and spec.batch == 1:
+            rows = next(height for height in range(rows, 0, -1) if unit % height == 0)
+            runs = split_units(spec.m, rows, unit)
+            return RaggedPlan(spec, target, INNER, runs, columns, b_step != 1, unit // rows, by_rows=True)
         return _plan(spec, target, INNER, split_rows(spec.m, rows), columns, b_step != 1)
     return None
 

@@ -45,7 +45,9 @@ class Describer:
         self.group = group
         self.rank = len(group.domain)
 
-    def nest(self, stored: Iterable[tuple[Value, Value]], guards: Iterable[Value]) -> Nest:
+    def nest(
+        self, stored: Iterable[tuple[Value, Value]], guards: Iterable[Value], rows_apart: bool = False
+    ) -> Nest:
         """stored: (value, root to write it to) for every value of the group that needs memory."""
         statements = self.statements()
         guarded = set(guards)
@@ -56,7 +58,7 @@ class Describer:
         axes = [
             Axis(extent, axis in (self.group.inner or ())) for axis, extent in enumerate(self.group.domain)
         ]
-        return merge_axes(Nest(tuple(axes), statements, stores))
+        return merge_axes(Nest(tuple(axes), statements, stores), rows_apart)
 
     def place_of(self, level: str) -> Place:
         """Where a value of that level lies in its own memory."""

@@ -20,10 +20,9 @@ from lamina.core.interrupts import deferred_interrupts
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
-# Estimated nanoseconds of a step from which waking other threads pays: for one step, and inside a run of
-# many.
+# Estimated nanoseconds of a run from which waking other threads pays; and of a step, inside a run of many.
 WORTH_WAKING = 150_000.0
-WORTH_SHARING = 25_000.0
+WORTH_SHARING = 20_000.0
 STEPS_THAT_COUNT = 4
 
 
@@ -125,7 +124,7 @@ class CpuExecutable:
             context = frame.context
             context[Slot.STEPS] = 1
             context[Slot.GATHERING] = 0
-            self._call(frame, WORTH_WAKING)
+            self._call(frame, 1)
             return outputs, not context[Slot.FLAG]
         finally:
             self._running.discard(frame)
@@ -142,7 +141,7 @@ class CpuExecutable:
             context[Slot.STEPS] = len(rows)
             context[Slot.GATHERING] = 1
             context[Slot.INDEX] = address(rows)
-            self._call(frame, WORTH_SHARING)
+            self._call(frame, len(rows))
             del kept
             return StepsResult(int(context[Slot.DONE]), not context[Slot.FLAG], outputs)
         finally:
@@ -195,13 +194,14 @@ class CpuExecutable:
             frame.outputs[position] = address(output)
         return outputs
 
-    def _call(self, frame: Frame, worthwhile: float) -> None:
+    def _call(self, frame: Frame, steps: int) -> None:
         context = frame.context
         context[Slot.FLAG] = 0
         context[Slot.DONE] = 0
         context[Slot.STOP] = 0
         context[Slot.ABORT] = 0
-        shared = self._workers > 1 and self._layout.nanoseconds >= worthwhile
+        step = self._layout.nanoseconds
+        shared = self._workers > 1 and step >= WORTH_SHARING and step * steps >= WORTH_WAKING
         workers = self._pace.choose() if shared else 1
         start = time.perf_counter_ns()
         # Another program may be using the workers; one thread gives the same bits, only later.

@@ -8,7 +8,7 @@ bits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from lamina.backends.cpu import cost, points
@@ -26,7 +26,7 @@ UNROLL = (
 UNROLLED_LINES = 400  # ... unless that makes more instructions than this: compile time is part of the product
 SHORT_ROW = 24  # a reduced last axis up to this extent is walked serially, with the rows in the vector
 CHUNK = 32  # steps summed up in one register before they are added to the total: keeps rounding errors apart
-GRAIN = 4096  # elements of a flat kernel that make a task
+GRAIN = 1024  # elements of a flat kernel that make a task
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Kernel:
 
     offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a
     kernel takes (left, right, unused, other buffers, flag, scratch, begin, end). count: the elements of a
-    flat kernel that serves every size; it takes (buffers, flag, count, begin, end).
+    flat kernel that serves every size; it takes (buffers, flag, count, begin, end). row_tasks: the tasks of
+    each unit of rows, where tasks go by rows; 0 where they do not.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Kernel:
     offsets: tuple[int, int] | None = None
     dtype: str = ""
     scratch: bool = False
+    row_tasks: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,27 @@ def _stage_free(nest: Nest) -> bool:
     return not any(axis.inner for axis in nest.axes)
 
 
-def lower(module: Module, name: str, nest: Nest, target: Target) -> Kernel:
-    """Emit the kernel of a nest."""
-    if _serves_every_size(nest):
+def lower(module: Module, name: str, nest: Nest, target: Target, unit: int = 0) -> Kernel:
+    """Emit the kernel of a nest.
+
+    unit: if not 0, tasks should go by units of that many rows, which are the first axis; `row_tasks` says
+    whether they do.
+    """
+    if not unit and _serves_every_size(nest):
         return _lower_flat(module, name, nest, target)
     layout = choose_layout(nest, target)
+    row_tasks = 0
+    if unit and layout.flat and layout.vector == 0:
+        layout = replace(layout, lanes=min(layout.lanes, unit), block=1)
+        row_tasks = unit // layout.lanes if unit % layout.lanes == 0 else 0
+    elif unit and layout.outer[:1] == (0,):
+        row_tasks = unit * prod(nest.axes[axis].extent for axis in layout.outer[1:])
     roots = tuple(nest.roots())
     parameters = [("ptr", f"b{position}") for position in range(len(roots))]
     builder = Builder(module, name, [*parameters, ("ptr", "flag"), ("i64", "begin"), ("i64", "end")])
     _Lowering(builder, nest, layout, dict(zip(roots, builder.arguments)), target).run()
     builder.finish()
-    return Kernel(name, roots, task_count(nest, layout))
+    return Kernel(name, roots, task_count(nest, layout), row_tasks=row_tasks)
 
 
 def _serves_every_size(nest: Nest) -> bool:

@@ -231,8 +231,8 @@ def _leaf_text(leaf: Any) -> str:
     return type(leaf).__name__.lower()
 
 
-def merge_axes(nest: Nest) -> Nest:
-    """Make adjacent axes one where every place allows it."""
+def merge_axes(nest: Nest, rows_apart: bool = False) -> Nest:
+    """Make adjacent axes one where every place allows it; `rows_apart` leaves the first one as it is."""
     rank = len(nest.axes)
     bounded = {
         axis
@@ -251,7 +251,7 @@ def merge_axes(nest: Nest) -> Nest:
     groups: list[list[int]] = []
     for axis in range(rank):
         joins = bool(groups) and nest.axes[axis].inner == nest.axes[axis - 1].inner
-        joins = joins and axis not in bounded and axis - 1 not in bounded
+        joins = joins and axis not in bounded and axis - 1 not in bounded and not (rows_apart and axis == 1)
         extent = nest.axes[axis].extent
         strides = itertools.chain((place.strides for place in places), piece_strides)
         if joins and all(entry[axis - 1] == entry[axis] * extent for entry in strides):

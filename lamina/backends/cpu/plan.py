@@ -2,7 +2,7 @@
 
 A step runs in phases with a barrier after each: first everything that outputs and guards need, then - if no
 guard was raised - the commit: kernels that update state in place, and last the copies of updates that could
-not be made in place.
+not be made in place. Within a phase kernels are independent, or follow each other row by row (`rows`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lamina.backends.base import Program
 from lamina.backends.cpu.fuse import FULL, NEST, SOURCES, Fusion, Group, fuse, occupied, squeeze
+from lamina.backends.cpu.rows import Rows, find_rows
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
 from lamina.ir import primitives as p
@@ -56,6 +57,7 @@ class Plan:
     places: dict[Value, Place] = field(default_factory=dict)
     constants: list[Value] = field(default_factory=list)
     guards: set[Value] = field(default_factory=set)
+    rows: Rows = field(default_factory=Rows)
     arena_bytes: int = 0
 
 
@@ -70,6 +72,7 @@ def make_plan(program: Program) -> Plan:
         plan.targets[value] = [value]
     outputs = _place_outputs(plan, stored)
     commit_groups, copies = _place_updates(plan, stored)
+    plan.rows = find_rows(program, fusion)
     _arrange(plan, commit_groups, outputs, copies)
     _allocate(plan)
     return plan
@@ -178,9 +181,10 @@ def _reads_in_step(fusion: Fusion, group: Group, root: Value, state: Value) -> b
 
 
 def _arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies: list[Copy]) -> None:
-    """Put every kernel into the earliest phase that its operands allow."""
-    fusion = plan.fusion
+    """Put every kernel into the earliest phase that its operands allow, after those it follows there."""
+    fusion, edges = plan.fusion, plan.rows.edges
     level: dict[Group, int] = {}
+    order: dict[Group, int] = {}
 
     def depth(group: Group) -> int:
         stack = [group]
@@ -191,15 +195,17 @@ def _arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies
                 stack.extend(missing)
                 continue
             stack.pop()
-            level[current] = 1 + max((level[earlier] for earlier in current.after), default=-1)
+            level[current] = max(
+                (level[earlier] + ((earlier, current) not in edges) for earlier in current.after), default=0
+            )
+            order.setdefault(current, len(order))
         return level[group]
 
-    last = -1
     ordinary: list[tuple[int, Work]] = []
     for group in fusion.groups:
         if group not in commit_groups:
             ordinary.append((depth(group), group))
-            last = max(last, level[group])
+    ordinary.sort(key=lambda entry: order[entry[1]])  # type: ignore[index]
     early = [*outputs, *(copy for copy in copies if plan.program.states.count(copy.target) == 0)]
     for copy in early:
         home = fusion.home.get(copy.view.root)

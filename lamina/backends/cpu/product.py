@@ -24,6 +24,7 @@ from lamina.backends.cpu.nest import (
     leaf_roots,
 )
 from lamina.backends.cpu.points import Point
+from lamina.backends.cpu.rows import Rows
 from lamina.backends.cpu.target import Target
 from lamina.backends.cpu.views import View
 from lamina.core.shapes import size
@@ -137,6 +138,7 @@ def lower_product(
     stored: Iterable[tuple[Value, Value]],
     guards: set[Value],
     target: Target,
+    rows: Rows,
 ) -> tuple[Kernel, ContractPlan]:
     """Emit the kernel of a contract group."""
     assert group.head is not None
@@ -153,7 +155,8 @@ def lower_product(
             if not isinstance(operand, Statement):
                 roots.update(dict.fromkeys(_roots(operand)))
     roots.update((memory, None) for _, memory in stored)
-    plan = contract.plan_contract(spec, target)
+    unit = rows.unit * (spec.m // rows.count) if group in rows.groups else 0
+    plan = contract.plan_contract(spec, target, unit)
     parameters = [("ptr", f"b{position}") for position in range(len(roots))]
     whole = describer.place_of(FULL)
     strides = tile_strides(group, whole)
@@ -173,7 +176,8 @@ def lower_product(
 
     contract.emit_contract(module, plan, name, [*parameters, ("ptr", "flag")], epilogue)
     buffers = (left.root, right.root, *roots)
-    kernel = Kernel(name, buffers, plan.tasks, offsets=(left.offset, right.offset), dtype=spec.dtype)
+    offsets = (left.offset, right.offset)
+    kernel = Kernel(name, buffers, plan.tasks, offsets=offsets, dtype=spec.dtype, row_tasks=int(plan.by_rows))
     return kernel, plan
 
 
