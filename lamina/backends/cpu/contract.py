@@ -39,11 +39,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.backends.cpu import math
-from lamina.backends.cpu.contract_kernel import Epilogue, TileKernel
+from lamina.backends.cpu.contract_kernel import TileKernel
 from lamina.backends.cpu.contract_narrow import NarrowKernel, NarrowPlan, plan_narrow
 from lamina.backends.cpu.contract_place import Place
 from lamina.backends.cpu.contract_plan import ContractPlan, ContractSpec, TilePlan, plan_tiles
 from lamina.backends.cpu.contract_ragged import RaggedKernel, RaggedPlan, plan_ragged
+from lamina.backends.cpu.contract_sums import Epilogue
 from lamina.backends.cpu.emit import Builder, Module, Register
 from lamina.backends.cpu.target import Target
 

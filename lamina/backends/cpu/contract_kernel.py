@@ -1,58 +1,22 @@
-"""The inner loops: a tile of sums in registers, and the panels of B written to scratch beforehand."""
+"""A product in tiles: the loops over tasks, tiles and panels, and the panels of B copied to scratch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from lamina.backends.cpu import math
-from lamina.backends.cpu.contract_place import Place, Tile
-from lamina.backends.cpu.contract_plan import DEAL, DIRECT, TRANSPOSE, Panels, Piece, TilePlan, round_up
+from lamina.backends.cpu.contract_plan import DEAL, DIRECT, TRANSPOSE, Panels, Piece, TilePlan
 from lamina.backends.cpu.contract_shuffle import dealt, transpose_lines
-from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
-from lamina.backends.cpu.emit import (
-    ELEMENT,
-    Builder,
-    Module,
-    Register,
-    constant,
-    index,
-    is_floating,
-    lane_constants,
-    vector,
+from lamina.backends.cpu.contract_sums import (
+    Corner,
+    Epilogue,
+    Step,
+    Stored,
+    TileSums,
+    load_operand,
+    piece_mask,
+    valid_mask,
 )
-from lamina.backends.cpu.target import Target
+from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
+from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, index, vector
 from lamina.core import dtypes
-
-Epilogue = Callable[[Builder, Register, Place], None]
-LONG = 700  # lines of LLVM text: about 10 ms of compile time
-
-
-def valid_mask(lanes: int, valid: int) -> Register | None:
-    """The constant mask of the first `valid` lanes; None when all of them exist."""
-    return None if valid == lanes else lane_constants([lane < valid for lane in range(lanes)], "i1")
-
-
-def piece_mask(piece: Piece) -> Register | None:
-    return valid_mask(piece.lanes, piece.valid)
-
-
-def multiply_add(builder: Builder, target: Target, x: Register, y: Register, total: Register) -> Register:
-    """x * y + total, fused where the target does that in one instruction. Of booleans: (x and y) or total."""
-    if x.element == "i1":
-        return builder.op("or", total, builder.op("and", x, y))
-    if not is_floating(x.type):
-        return builder.op("add", total, builder.op("mul", x, y))
-    if target.fma:
-        return builder.intrinsic("fma", x.type, x, y, total)
-    return builder.op("fadd", total, builder.op("fmul", x, y))
-
-
-def load_operand(
-    builder: Builder, target: Target, dtype: str, lanes: int, address: Register, mask: Register | None = None
-) -> Register:
-    """Elements of A or B as they are multiplied: half precision is widened to float32."""
-    value = builder.load(vector(ELEMENT[dtype], lanes), address, mask)
-    return math.widen(builder, value, dtype, target) if dtype in ("float16", "bfloat16") else value
 
 
 class TileKernel:
@@ -61,12 +25,16 @@ class TileKernel:
     def __init__(self, builder: Builder, plan: TilePlan, epilogue: Epilogue) -> None:
         self.builder = builder
         self.plan = plan
-        self.epilogue = epilogue
         self.element = ELEMENT[plan.spec.dtype]  # in A, B and C
         self.total = ELEMENT[plan.sum_dtype]  # in registers and scratch
         self.a, self.b = builder.arguments[:2]
         self.scratch, self.begin, self.end = builder.arguments[-3:]
-        self.rolled = self._is_long()
+        a, b = Stored(plan.spec.dtype), Stored(plan.spec.dtype)
+        if plan.source != DIRECT:
+            b = Stored(plan.sum_dtype, packed=True)
+        self.sums = TileSums(builder, plan.target, a, b, plan.panel_stride, epilogue)
+        places = sum(run.rows for run in plan.tiles) * sum(len(run.pieces) for run in plan.panels)
+        self.rolled = self.sums.is_long(places, plan.spec.k)
 
     def emit(self) -> None:
         """The loop over tasks."""
@@ -126,8 +94,19 @@ class TileKernel:
                             b, step = builder.pointer(b_batch, column, self.element), spec.b_strides[1]
                         else:
                             b, step = self._packed(panel, column_block), plan.panel_stride
-                        sums = self._accumulate(tiles.rows, panels, a, b, step)
-                        self._finish(panels, sums, (batch, row, column))
+                        self._tile(tiles.rows, panels, a, b, step, (batch, row, column))
+
+    def _tile(self, rows: int, panel: Panels, a: Register, b: Register, step: int, corner: Corner) -> None:
+        """The sums of one tile, handed to the epilogue. step: elements from one row of B to the next."""
+        builder, spec = self.builder, self.plan.spec
+        distances = [row * spec.a_strides[1] for row in range(rows)]
+        sums = self.sums.accumulate(distances, panel, a, b, [Step(spec.k, spec.a_strides[2], step)])
+        if not self.rolled:
+            self.sums.finish(sums, range(rows), panel, corner)
+            return
+        rest = builder.pointer(self.scratch, self.plan.packed_elements, self.total)
+        self.sums.store(sums, rows, panel, rest)
+        self.sums.finish_from(rest, range(rows), panel, corner)
 
     def _packed(self, panel: Register, column_block: Register) -> Register:
         """The packed panel of that number."""
@@ -135,127 +114,6 @@ class TileKernel:
         local = builder.subtract(panel, builder.multiply(column_block, plan.column_block))
         offset = builder.multiply(local, plan.spec.k * plan.panel_stride)
         return builder.pointer(self.scratch, offset, self.total)
-
-    # -- sums ----------------------------------------------------------------------------------
-
-    def _accumulate(
-        self, rows: int, panel: Panels, a: Register, b: Register, step: int
-    ) -> list[list[Register]]:
-        """The sums of one tile, by row and piece. `a` and `b` point to the tile's elements at k = 0.
-
-        step: elements from one row of B (or of the packed panel) to the next.
-        """
-        builder, spec, pieces = self.builder, self.plan.spec, panel.pieces
-        zeros = [constant(0, self.total, piece.lanes) for _ in range(rows) for piece in pieces]
-        if spec.k == 0:
-            return _by_row(zeros, len(pieces))
-        with builder.loop(0, spec.k, 1, [*zeros, a, b]) as loop:
-            *sums, a_here, b_here = loop.carried
-
-            def add(row: int, value: Register, number: int, column: Register) -> None:
-                at = row * len(pieces) + number
-                spread = builder.splat(value, column.lanes)
-                sums[at] = multiply_add(builder, self.plan.target, spread, column, sums[at])
-
-            # The shorter side stays in registers, the longer one streams through.
-            if len(pieces) <= rows:
-                columns = [self._column(b_here, pieces, number) for number in range(len(pieces))]
-                for row in range(rows):
-                    value = self._row(a_here, row)
-                    for number, column in enumerate(columns):
-                        add(row, value, number, column)
-            else:
-                values = [self._row(a_here, row) for row in range(rows)]
-                for number in range(len(pieces)):
-                    column = self._column(b_here, pieces, number)
-                    for row, value in enumerate(values):
-                        add(row, value, number, column)
-            b_element = self.element if self.plan.source == DIRECT else self.total
-            loop.next = [
-                *sums,
-                builder.pointer(a_here, spec.a_strides[2], self.element),
-                builder.pointer(b_here, step, b_element),
-            ]
-        return _by_row(loop.results[:-2], len(pieces))
-
-    def _row(self, here: Register, row: int) -> Register:
-        address = self.builder.pointer(here, row * self.plan.spec.a_strides[1], self.element)
-        return load_operand(self.builder, self.plan.target, self.plan.spec.dtype, 1, address)
-
-    def _column(self, here: Register, pieces: Sequence[Piece], number: int) -> Register:
-        builder, plan, piece = self.builder, self.plan, pieces[number]
-        if plan.source != DIRECT:
-            address = builder.pointer(here, self._packed_offset(pieces, number), self.total)
-            return builder.load(vector(self.total, piece.lanes), address, align=self._alignment(piece))
-        address = builder.pointer(here, piece.offset, self.element)
-        return load_operand(builder, plan.target, plan.spec.dtype, piece.lanes, address, piece_mask(piece))
-
-    def _packed_offset(self, pieces: Sequence[Piece], number: int) -> int:
-        """Where a piece starts in a row of a packed panel; each takes whole vectors, so loads are aligned."""
-        return sum(round_up(piece.lanes, self.plan.lanes) for piece in pieces[:number])
-
-    def _alignment(self, piece: Piece) -> int:
-        return piece.lanes * dtypes.itemsize(self.plan.sum_dtype)
-
-    # -- epilogue ------------------------------------------------------------------------------
-
-    def _finish(
-        self,
-        panel: Panels,
-        sums: list[list[Register]],
-        corner: tuple[Register, Register, Register],
-    ) -> None:
-        """Hand every sum to the epilogue. corner: batch element, row, column."""
-        builder = self.builder
-        if not self.rolled:
-            tile = Tile(*corner, builder.label)
-            for row, line in enumerate(sums):
-                for value, piece in zip(line, panel.pieces):
-                    self.epilogue(builder, value, self._place(tile, piece, row, piece.offset))
-            return
-        rest = builder.pointer(self.scratch, self.plan.packed_elements, self.total)
-        for row, line in enumerate(sums):
-            for number, (piece, value) in enumerate(zip(panel.pieces, line)):
-                slot = row * self.plan.panel_stride + self._packed_offset(panel.pieces, number)
-                builder.store(value, builder.pointer(rest, slot, self.total), align=self._alignment(piece))
-        with builder.loop(0, len(sums), 1, [rest]) as loop:
-            self._finish_row(
-                panel, loop.carried[0], (corner[0], builder.add(corner[1], loop.index), corner[2])
-            )
-            loop.next = [builder.pointer(loop.carried[0], self.plan.panel_stride, self.total)]
-
-    def _finish_row(self, panel: Panels, here: Register, corner: tuple[Register, Register, Register]) -> None:
-        """Hand one row of sums, which rests in scratch, to the epilogue: whole vectors in a loop."""
-        builder, lanes = self.builder, self.plan.lanes
-        batch, row, column = corner
-        whole = [piece for piece in panel.pieces if piece.valid == lanes]
-        if whole:
-            with counted(builder, index(0), index(len(whole))) as which:
-                offset = builder.multiply(which, lanes)
-                tile = Tile(batch, row, builder.add(column, offset), builder.label)
-                address = builder.pointer(here, offset, self.total)
-                value = builder.load(vector(self.total, lanes), address, align=self._alignment(whole[0]))
-                self.epilogue(builder, value, self._place(tile, whole[0], 0, 0))
-        for number in range(len(whole), len(panel.pieces)):
-            piece = panel.pieces[number]
-            address = builder.pointer(here, self._packed_offset(panel.pieces, number), self.total)
-            value = builder.load(vector(self.total, piece.lanes), address, align=self._alignment(piece))
-            tile = Tile(batch, row, column, builder.label)
-            self.epilogue(builder, value, self._place(tile, piece, 0, piece.offset))
-
-    def _place(self, tile: Tile, piece: Piece, row: int, column: int) -> Place:
-        return Place(self.builder, tile, row, column, piece.lanes, piece.valid)
-
-    def _is_long(self) -> bool:
-        """Whether the epilogue, written out for every place of every tile, would be too much code."""
-        plan = self.plan
-        places = sum(run.rows for run in plan.tiles) * sum(len(run.pieces) for run in plan.panels)
-        draft = Builder(Module(), "draft", self.builder.parameters)
-        corner = Tile(index(0), index(0), index(0), draft.label)
-        sums = Register("%sums", vector(self.total, plan.lanes))
-        self.epilogue(draft, sums, Place(draft, corner, 0, 0, plan.lanes, plan.lanes))
-        # A tile that is quickly summed feels the way through scratch.
-        return len(draft.lines) * places > (LONG if plan.spec.k >= 128 else 2 * LONG)
 
     # -- packing -------------------------------------------------------------------------------
 
@@ -270,7 +128,7 @@ class TileKernel:
                 self._pack_piece(whole[0], here, builder.pointer(packed, column, self.total))
         for number in range(len(whole), len(pieces)):
             here = builder.pointer(b, pieces[number].offset * self.plan.spec.b_strides[2], self.element)
-            there = builder.pointer(packed, self._packed_offset(pieces, number), self.total)
+            there = builder.pointer(packed, self.sums.packed_offset(pieces, number), self.total)
             self._pack_piece(pieces[number], here, there)
 
     def _pack_piece(self, piece: Piece, here: Register, there: Register) -> None:
@@ -294,7 +152,7 @@ class TileKernel:
         elif spec.k:
             with builder.loop(0, spec.k, 1, [here, there]) as loop:
                 builder.store(
-                    self._collect(piece, loop.carried[0]), loop.carried[1], align=self._alignment(piece)
+                    self._collect(piece, loop.carried[0]), loop.carried[1], align=self.sums.alignment(piece)
                 )
                 loop.next = [
                     builder.pointer(loop.carried[0], spec.b_strides[1], self.element),
@@ -312,7 +170,7 @@ class TileKernel:
             loaded.append(builder.load(vector(self.element, piece.lanes), address, mask))
         for step, value in enumerate(dealt(builder, loaded)):
             address = builder.pointer(there, step * plan.panel_stride, self.total)
-            builder.store(value, address, align=self._alignment(piece))
+            builder.store(value, address, align=self.sums.alignment(piece))
 
     def _collect(self, piece: Piece, here: Register) -> Register:
         """One row of a piece, from columns that may lie anywhere."""
@@ -326,7 +184,3 @@ class TileKernel:
                 value, load_operand(builder, plan.target, plan.spec.dtype, 1, address), lane
             )
         return value
-
-
-def _by_row(sums: Sequence[Register], width: int) -> list[list[Register]]:
-    return [list(sums[start : start + width]) for start in range(0, len(sums), width)]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
-from lamina.backends.cpu.contract_kernel import Epilogue, load_operand, multiply_add, valid_mask
 from lamina.backends.cpu.contract_place import Place, Tile
 from lamina.backends.cpu.contract_plan import (
     TASK_BYTES,
@@ -26,6 +25,7 @@ from lamina.backends.cpu.contract_plan import (
     sum_dtype,
 )
 from lamina.backends.cpu.contract_shuffle import dealt, filled, folded, woven
+from lamina.backends.cpu.contract_sums import Epilogue, load_operand, multiply_add, valid_mask
 from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
 from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, vector
 from lamina.backends.cpu.target import Target

@@ -301,7 +301,7 @@ def registers_needed(rows: int, vectors: int, target: Target) -> int:
 
 
 @lru_cache(maxsize=16)
-def _shapes(target: Target) -> tuple[tuple[int, int], ...]:
+def tile_shapes(target: Target) -> tuple[tuple[int, int], ...]:
     """(rows, vectors) that fit in the registers with one to spare."""
     limit = target.registers - 1
     return tuple(
@@ -312,7 +312,7 @@ def _shapes(target: Target) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _cycles(rows: int, vectors: int, target: Target, far: float) -> float:
+def cycles_of_step(rows: int, vectors: int, target: Target, far: float) -> float:
     """Estimated cycles of one step of k for a tile.
 
     Two multiply-adds and two loads start each cycle (four and three of Arm's short ones); a sum can be added
@@ -340,7 +340,7 @@ def _cost(spec: ContractSpec, target: Target, rows: int, vectors: int) -> float:
             reused = spec.n * size if once else width * target.vector_bytes
             lines = max(1.0, width * target.vector_bytes / 64)
             far = 0.0 if spec.k * reused <= target.caches.l1 * 5 // 8 else lines
-            step = _cycles(height, width, target, far) + (4.0 if far and once else 0.0)
+            step = cycles_of_step(height, width, target, far) + (4.0 if far and once else 0.0)
             cycles += tile_count * panel_count * (spec.k * step + 1.5 * height * width + 25)
     # Each combination of sizes is machine code of its own, and takes milliseconds to make.
     bodies = len(tiles) * (len(panels) + (spec.n % lanes > 0 and len(panels) * vectors < pieces))
@@ -392,7 +392,7 @@ def _best_shape(spec: ContractSpec, target: Target, unit: int = 0) -> tuple[int,
     """(rows, vectors) of a tile; with a unit, its rows divide that."""
     if 0 in (spec.m, spec.n):
         return 1, 1
-    shapes = [shape for shape in _shapes(target) if not unit or unit % shape[0] == 0]
+    shapes = [shape for shape in tile_shapes(target) if not unit or unit % shape[0] == 0]
     return min(shapes, key=lambda shape: (_cost(spec, target, *shape), shape[1]))
 
 

@@ -1,0 +1,56 @@
+"""Convolutions, as shape-specialised kernels straight on channels-last data; nothing is unfolded in memory.
+
+    y[n, *i, o] = sum over taps t and channels c of x[n, *(i * strides + t * dilation - low), c] * w[*t, c, o]
+
+    spec = ConvolveSpec.contiguous(128, (13, 13), 32, (3, 3), 64)
+    plan = plan_outputs(spec, target)                        # tiles, bands, tasks, scratch, and why
+    emit_convolve(module, plan, "conv_3", [("ptr", "bias"), ("ptr", "out")], epilogue)
+
+emits one function
+
+    void conv_3(ptr x, ptr w, ptr y, <the parameters given>, ptr scratch, i64 begin, i64 end)
+
+that does the tasks begin .. end-1 of `plan.tasks`, like a matrix product (`contract`): the output is a matrix
+with a row for each pixel and a column for each output channel, tiles of it are summed up in registers over
+all taps and channels, and the epilogue gets them there. A tile is a box of pixels. Where taps leave the
+image, the band of it that a task needs is first copied to scratch with its zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lamina.backends.cpu import math
+from lamina.backends.cpu.contract_place import Place
+from lamina.backends.cpu.contract_sums import Epilogue
+from lamina.backends.cpu.convolve_kernel import OutputKernel
+from lamina.backends.cpu.convolve_plan import ConvolveSpec, OutputPlan, plan_outputs
+from lamina.backends.cpu.emit import Builder, Module, Register
+
+__all__ = ["ConvolveSpec", "OutputPlan", "emit_convolve", "plan_outputs"]
+
+ConvolvePlan = OutputPlan
+
+
+def emit_convolve(
+    module: Module,
+    plan: ConvolvePlan,
+    name: str,
+    parameters: Sequence[tuple[str, str]] = (),
+    epilogue: Epilogue | None = None,
+) -> None:
+    """Add the function `name` to the module; see the top of this page."""
+    before, after = ("x", "w", "y"), [("ptr", "scratch"), ("i64", "begin"), ("i64", "end")]
+    builder = Builder(module, name, [*(("ptr", tensor) for tensor in before), *parameters, *after])
+    if plan.tasks:
+        OutputKernel(builder, plan, epilogue or _store_sums(plan)).emit()
+    builder.finish()
+
+
+def _store_sums(plan: ConvolvePlan) -> Epilogue:
+    def store(builder: Builder, value: Register, place: Place) -> None:
+        if plan.sum_dtype != plan.spec.dtype:
+            value = math.narrow(builder, value, plan.spec.dtype, plan.target)
+        place.store(builder, value, builder.arguments[2], plan.result_strides)
+
+    return store
