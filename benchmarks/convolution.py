@@ -23,7 +23,15 @@ import numpy as np
 from benchmarks.matmul import SLICE_SECONDS, aligned, best_seconds
 from benchmarks.probe import probe
 from lamina.backends.cpu import jit
-from lamina.backends.cpu.convolve import ConvolvePlan, ConvolveSpec, emit_convolve, plan_outputs
+from lamina.backends.cpu.convolve import (
+    ConvolvePlan,
+    ConvolveSpec,
+    FilterPlan,
+    emit_convolve,
+    filter_parts,
+    plan_filter,
+    plan_outputs,
+)
 from lamina.backends.cpu.emit import Builder, Module
 from lamina.backends.cpu.target import Target
 
@@ -92,16 +100,14 @@ class Kernel:
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3)
         self.function = signature(self.code.address("repeat"))
 
-    def share(
-        self, arrays: Sequence[Array], number: int = 0, threads: int = 1
-    ) -> list[Callable[[int], None]]:
+    def share(self, starts: Sequence[int], number: int = 0, threads: int = 1) -> list[Callable[[int], None]]:
         """This thread's share of the tasks, in parts of about ten SLICE_SECONDS."""
         tasks = self.plan.tasks
         begin, end = tasks * number // threads, tasks * (number + 1) // threads
         parts = max(1, min(end - begin, int(self.plan.flops / threads / (2e12 * SLICE_SECONDS))))
         bounds = [begin + (end - begin) * part // parts for part in range(parts + 1)]
         scratch = aligned((self.plan.scratch_bytes // 4 + 16,))
-        addresses = [array.ctypes.data for array in (*arrays, scratch)]
+        addresses = [*starts, scratch.ctypes.data]
 
         def part(first: int, last: int) -> Callable[[int], None]:
             return lambda times, keep=scratch: self.function(*addresses, first, last, times)
@@ -122,6 +128,8 @@ def tensors(spec: ConvolveSpec) -> dict[str, Array]:
 
 PRODUCTS: dict[str, tuple[Callable[[ConvolveSpec, Target], ConvolvePlan], str]] = {
     "forward": (plan_outputs, "xwy"),
+    "input gradient": (lambda spec, target: plan_outputs(spec.turned[0], target), "ywx"),
+    "filter gradient": (lambda spec, target: plan_filter(spec, target, filter_parts(spec)), "xyw"),
 }
 
 
@@ -131,11 +139,17 @@ def measure_kernel(layer: Layer, product: str, target: Target, threads: int, bud
     plan = planner(layer.spec, target)
     kernel, arrays = Kernel(plan), tensors(layer.spec)
     operands = [arrays[role] for role in roles]
+    starts = [array.ctypes.data for array in operands]
+    if product == "input gradient":
+        starts[1] += layer.spec.turned[1] * operands[1].itemsize
+    if isinstance(plan, FilterPlan):
+        operands[2] = aligned((plan.parts * operands[2].size,))
+        starts[2] = operands[2].ctypes.data
     seconds, rates = [0.0] * threads, [0.0] * threads
     gate, limit = threading.Barrier(threads), probe(target)
 
     def work(number: int) -> None:
-        parts = kernel.share(operands, number, threads)
+        parts = kernel.share(starts, number, threads)
 
         def compare() -> None:
             rates[number] = max(rates[number], limit())
@@ -208,18 +222,20 @@ def main() -> None:
     for layer in LAYERS:
         for product in PRODUCTS:
             name = f"{layer.name} {product}"
+            if product == "input gradient" and (layer.stride > 1 or layer.channels < 8):
+                continue
             if options.names and not any(part in name for part in options.names):
                 continue
             for threads in options.threads or (1, target.cores):
                 row: dict[str, Any] = {"layer": layer.name, "product": product, "threads": threads}
                 row |= measure_kernel(layer, product, target, threads, options.seconds)
-                row["torch"] = (
-                    float("nan")
-                    if options.no_peers
-                    else measure_torch(layer, product, threads, options.seconds)
-                )
+                peer = float("nan")
+                if not options.no_peers:
+                    peer = measure_torch(layer, product, threads, options.seconds)
+                row["torch"] = peer
                 rows.append(row)
-                rates = f"{1e6 * row['seconds']:10.1f}{row['gflops']:9.1f}{100 * row['share']:8.1f}{row['torch']:8.1f}"
+                rates = f"{1e6 * row['seconds']:10.1f}{row['gflops']:9.1f}{100 * row['share']:8.1f}"
+                rates += f"{row['torch']:8.1f}"
                 print(f"{name:32}{threads:8}{rates}  {row['plan']} ({row['compile_ms']:.0f} ms)", flush=True)
     if options.json:
         options.json.write_text(json.dumps({"target": str(target), "rows": rows}, indent=2) + "\n")

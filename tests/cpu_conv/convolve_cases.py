@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from lamina.backends.cpu import jit
-from lamina.backends.cpu.convolve import ConvolvePlan, ConvolveSpec, emit_convolve, plan_outputs
+from lamina.backends.cpu.convolve import ConvolvePlan, ConvolveSpec, emit_convolve, plan_filter, plan_outputs
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
@@ -48,7 +48,7 @@ def runnable_levels() -> list[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """One convolution. channels and outputs count those of all groups; padding is (before, after) per axis."""
+    """One convolution. channels, outputs: of all groups; padding: (before, after) per axis."""
 
     batch: int
     image: tuple[int, ...]
@@ -212,3 +212,34 @@ def outputs_of(
         found, expected_outputs(x, w, spec), expected_outputs(np.abs(x), np.abs(w), spec), depth, case.dtype
     )
     return found
+
+
+def filter_of(
+    case: Case, target: Target, ranges: Sequence[tuple[int, int]] | None = None, plan: Any = None
+) -> Array:
+    """The gradient of w by our kernel, in its parts, checked."""
+    spec = case.spec
+    plan = plan or plan_filter(spec, target)
+    generator = np.random.default_rng(len(str(case)))
+    x = numbers(generator, (case.batch, *case.image, case.channels), case.dtype)
+    y = numbers(generator, (case.batch, *spec.output, case.outputs), case.dtype)
+    shape = (plan.parts, *case.kernel, spec.channels, case.outputs)
+    found = run(plan, x, y, shape, ranges or [(0, plan.tasks)])
+    wide = np.float64 if dtypes.is_float(case.dtype) else np.int64
+    x, y = x.astype(wide), y.astype(wide)
+    depth = case.batch * int(np.prod(spec.output))
+    expected, scale = expected_filter(x, y, spec), expected_filter(np.abs(x), np.abs(y), spec)
+    check(found.sum(0), expected, scale, depth, case.dtype)
+    return found
+
+
+def expected_filter(x: Array, y: Array, spec: ConvolveSpec) -> Array:
+    """The gradient of w, group by group."""
+    taken = patches(x, spec)
+    pixels = spec.batch * int(np.prod(spec.output))
+    parts = []
+    for group in range(spec.groups):
+        rows = taken[..., group * spec.channels : (group + 1) * spec.channels].reshape(pixels, -1)
+        columns = y[..., group * spec.outputs : (group + 1) * spec.outputs].reshape(pixels, -1)
+        parts.append((rows.T @ columns).reshape(*spec.kernel, spec.channels, spec.outputs))
+    return np.concatenate(parts, -1)

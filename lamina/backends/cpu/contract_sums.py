@@ -130,7 +130,8 @@ class TileSums:
     ) -> list[Register]:
         builder = self.builder
         if not steps:
-            return self._products(rows, panel, *carried[-2:], carried[:-2])
+            *sums, a, b = carried
+            return self._products(rows, panel, a, b, sums)
         step, *inner = steps
         if step.count == 1:
             return self._steps(rows, panel, inner, carried)

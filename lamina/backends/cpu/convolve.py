@@ -23,13 +23,23 @@ from collections.abc import Sequence
 from lamina.backends.cpu import math
 from lamina.backends.cpu.contract_place import Place
 from lamina.backends.cpu.contract_sums import Epilogue
-from lamina.backends.cpu.convolve_kernel import OutputKernel
-from lamina.backends.cpu.convolve_plan import ConvolveSpec, OutputPlan, plan_outputs
+from lamina.backends.cpu.convolve_boxes import ConvolveSpec
+from lamina.backends.cpu.convolve_filter import FilterKernel, FilterPlan, filter_parts, plan_filter
+from lamina.backends.cpu.convolve_outputs import OutputKernel, OutputPlan, plan_outputs
 from lamina.backends.cpu.emit import Builder, Module, Register
 
-__all__ = ["ConvolveSpec", "OutputPlan", "emit_convolve", "plan_outputs"]
+__all__ = [
+    "ConvolvePlan",
+    "ConvolveSpec",
+    "FilterPlan",
+    "OutputPlan",
+    "emit_convolve",
+    "filter_parts",
+    "plan_filter",
+    "plan_outputs",
+]
 
-ConvolvePlan = OutputPlan
+ConvolvePlan = OutputPlan | FilterPlan
 
 
 def emit_convolve(
@@ -43,7 +53,11 @@ def emit_convolve(
     before, after = ("x", "w", "y"), [("ptr", "scratch"), ("i64", "begin"), ("i64", "end")]
     builder = Builder(module, name, [*(("ptr", tensor) for tensor in before), *parameters, *after])
     if plan.tasks:
-        OutputKernel(builder, plan, epilogue or _store_sums(plan)).emit()
+        epilogue = epilogue or _store_sums(plan)
+        if isinstance(plan, FilterPlan):
+            FilterKernel(builder, plan, epilogue).emit()
+        else:
+            OutputKernel(builder, plan, epilogue).emit()
     builder.finish()
 
 

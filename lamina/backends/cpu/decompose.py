@@ -6,7 +6,7 @@ that has.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
 - operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
   is that copy.
-- convolutions and pooling: tap by tap (`decompose_windows`).
+- convolutions without kernels of their own, and pooling: tap by tap (`decompose_windows`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
+from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
 from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import collapse, scalar_constant
 from lamina.backends.cpu.views import Resolver
@@ -41,6 +42,8 @@ def decompose(results: Sequence[Value]) -> tuple[Value, ...]:
             return None if split is None else [split]
         if primitive is p.dot:
             return [_dot(node, inputs, resolve)]
+        if primitive in CONVOLUTIONS:
+            return prepared(node, inputs, resolve)
         if primitive in _READERS:
             copied = tuple(
                 operand if _READERS[primitive](position, operand, resolve) else p.stop_gradient(operand)

@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from lamina.backends.cpu.convolve_nodes import has_kernel, interleaved
 from lamina.core import dtypes
 from lamina.core.windows import Padding
 from lamina.ir import primitives as p
@@ -27,6 +28,9 @@ def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]
     """The results of a primitive with windows, from primitives that have kernels; None for others."""
     if node.primitive not in DECOMPOSED:
         return None
+    if has_kernel(node):
+        strided = node.primitive is p.conv_input_grad and max(node.attributes["strides"]) > 1
+        return (interleaved(node, *inputs),) if strided else None
     attributes = dict(node.attributes)
     if "shape" not in attributes:
         attributes["places"] = node.types[0].shape[1:-1]

@@ -3,7 +3,8 @@
 Three kinds of groups:
     nest      pointwise work and reductions over one domain. A value is FULL (one element per point of
               the domain) or KEPT (one per point of the axes that are not reduced), so a softmax is one nest.
-    contract  one matrix product with the pointwise work that follows it, done on the tile in registers.
+    contract  one matrix product, or convolution, with the pointwise work that follows it, done on the tile
+              in registers.
     special   what has a loop of its own: sort, scatter, cumulative sum, argmax.
 
 Moves are no work: `views` turns them into strides of what they read. Shapes are compared without their
@@ -20,7 +21,7 @@ from lamina.backends.cpu.views import VIEWS, Resolver, View
 from lamina.core.shapes import Shape, row_major_strides, size
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value, topological
-from lamina.ir.primitives import ELEMENTWISE, REDUCES
+from lamina.ir.primitives import CONTRACTS, ELEMENTWISE, REDUCES
 
 FULL, KEPT = "full", "kept"
 NEST, CONTRACT, SPECIAL = "nest", "contract", "special"
@@ -171,7 +172,7 @@ class Fusion:
             self.late.update(node.outputs)
         if primitive in VIEWS:
             self._add_move(node.outputs[0])
-        elif primitive is p.dot:
+        elif primitive.has(CONTRACTS):
             self._new(CONTRACT, squeeze(node.types[0].shape), None, node.outputs[0], FULL).head = node
         elif primitive.has(REDUCES):
             self._add_reduction(node.outputs[0])
@@ -482,13 +483,17 @@ def _merge_siblings(fusion: Fusion) -> None:
                 large[first] |= large[second]
 
 
-def tile_sections(dot: Node) -> list[tuple[int, int]]:
+def tile_sections(head: Node) -> list[tuple[int, int]]:
     """The squeezed axes of a product that are batch, rows and columns, as ranges."""
-    x, _ = dot.inputs
-    batch = len(dot.attributes["batch"][0])
-    rows = x.ndim - batch - len(dot.attributes["contract"][0])
-    shape = dot.types[0].shape
-    bounds = [0, batch, batch + rows, len(shape)]
+    shape = head.types[0].shape
+    batch, columns = 0, 1
+    if head.primitive is p.dot:
+        _, right = head.inputs
+        batch = len(head.attributes["batch"][0])
+        columns = right.ndim - batch - len(head.attributes["contract"][1])
+    elif head.attributes.get("parts"):
+        batch = 1
+    bounds = [0, batch, len(shape) - columns, len(shape)]
     counts = [len(squeeze(shape[:bound])) for bound in bounds]
     return list(itertools.pairwise(counts))
 

@@ -1,14 +1,16 @@
-"""A matrix product and what follows it, as one kernel: the epilogue works on the tile while it is in
-registers.
+"""A matrix product or a convolution and what follows it, as one kernel: the epilogue works on the tile
+while it is in registers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from lamina.backends.cpu import contract, points
+from lamina.backends.cpu import contract, convolve, convolve_nodes, points
 from lamina.backends.cpu.contract import ContractPlan, ContractSpec
 from lamina.backends.cpu.contract import Place as TilePlace
+from lamina.backends.cpu.convolve import ConvolvePlan
 from lamina.backends.cpu.describe import Describer, tile_strides
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
 from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
@@ -28,6 +30,7 @@ from lamina.backends.cpu.rows import Rows
 from lamina.backends.cpu.target import Target
 from lamina.backends.cpu.views import View
 from lamina.core.shapes import size
+from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
 
@@ -139,13 +142,11 @@ def lower_product(
     guards: set[Value],
     target: Target,
     rows: Rows,
-) -> tuple[Kernel, ContractPlan]:
+) -> tuple[Kernel, ContractPlan | ConvolvePlan]:
     """Emit the kernel of a contract group."""
     assert group.head is not None
     dot = group.head.outputs[0]
-    specified = specify(describer.fusion, group.head)
-    assert specified is not None
-    spec, left, right = specified
+    task = _specified(describer.fusion, group, target, rows)
     start = Statement(dot, dot.primitive, (Number(0, dot.dtype),), FULL, 0)
     statements = describer.statements({dot: start})
     stored = list(stored)
@@ -155,8 +156,7 @@ def lower_product(
             if not isinstance(operand, Statement):
                 roots.update(dict.fromkeys(_roots(operand)))
     roots.update((memory, None) for _, memory in stored)
-    unit = rows.unit * (spec.m // rows.count) if group in rows.groups else 0
-    plan = contract.plan_contract(spec, target, unit)
+    plan = task.plan
     parameters = [("ptr", f"b{position}") for position in range(len(roots))]
     whole = describer.place_of(FULL)
     strides = tile_strides(group, whole)
@@ -174,11 +174,46 @@ def lower_product(
             kept = points.narrowed(builder, register, written.dtype, target)
             place.store(builder, kept, product.pointers[memory], strides)
 
-    contract.emit_contract(module, plan, name, [*parameters, ("ptr", "flag")], epilogue)
-    buffers = (left.root, right.root, *roots)
-    offsets = (left.offset, right.offset)
-    kernel = Kernel(name, buffers, plan.tasks, offsets=offsets, dtype=spec.dtype, row_tasks=int(plan.by_rows))
+    given = [*parameters, ("ptr", "flag")]
+    if isinstance(plan, ContractPlan):
+        contract.emit_contract(module, plan, name, given, epilogue)
+    else:
+        convolve.emit_convolve(module, plan, name, given, epilogue)
+    buffers = (task.left, task.right, *roots)
+    by_rows = int(isinstance(plan, ContractPlan) and plan.by_rows)
+    kernel = Kernel(
+        name, buffers, plan.tasks, offsets=task.offsets, dtype=plan.spec.dtype, row_tasks=by_rows
+    )
     return kernel, plan
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A plan, and where its two operands start: their memory, and elements into it."""
+
+    plan: ContractPlan | ConvolvePlan
+    left: Value
+    right: Value
+    offsets: tuple[int, int]
+
+
+def _specified(fusion: Fusion, group: Group, target: Target, rows: Rows) -> _Task:
+    """How the product or convolution at the head of a group is computed."""
+    head = group.head
+    assert head is not None
+    if head.primitive is p.dot:
+        specified = specify(fusion, head)
+        assert specified is not None
+        spec, left, right = specified
+        unit = rows.unit * (spec.m // rows.count) if group in rows.groups else 0
+        plan: ContractPlan | ConvolvePlan = contract.plan_contract(spec, target, unit)
+        return _Task(plan, left.root, right.root, (left.offset, right.offset))
+    geometry, left, right, start = convolve_nodes.specify(head, fusion.resolve)
+    if head.primitive in (p.conv, p.conv_input_grad):
+        plan = convolve.plan_outputs(geometry, target)
+    else:
+        plan = convolve.plan_filter(geometry, target, head.attributes.get("parts", 1))
+    return _Task(plan, left.root, right.root, (left.offset, start))
 
 
 def _roots(leaf: Leaf) -> Iterable[Value]:

@@ -66,9 +66,18 @@ def _operations(groups: Iterable[Group]) -> float:
     for group in groups:
         total += size(group.domain) * len(group.values)
         if group.kind == CONTRACT and group.head is not None:
-            left, shared = group.head.inputs[0], group.head.attributes["contract"][0]
-            total += 2.0 * size(group.domain) * size([left.shape[axis] for axis in shared])
+            total += 2.0 * size(group.domain) * _products(group.head)
     return total
+
+
+def _products(head: Node) -> int:
+    """Products in each sum of a matrix product or convolution."""
+    left, right = head.inputs
+    if head.primitive is p.dot:
+        return size([left.shape[axis] for axis in head.attributes["contract"][0]])
+    if head.primitive is p.conv_input_grad:
+        return size([*right.shape[:-2], right.shape[-1]])
+    return size(right.shape[:-1])
 
 
 def _keeps_rows(fusion: Fusion, group: Group, count: int) -> bool:
@@ -89,7 +98,11 @@ def _keeps_rows(fusion: Fusion, group: Group, count: int) -> bool:
 
 
 def _rows_are_free(dot: Node, count: int) -> bool:
-    """Whether the rows of a product are the first axis of its left operand; batches of products are not."""
+    """Whether the rows of a product are the first axis of its left operand; batches of products are not,
+    nor are those of convolutions, whose tasks are cut in their own way.
+    """
+    if dot.primitive is not p.dot:
+        return False
     left = dot.inputs[0]
     (contracted, _), (batch, _) = dot.attributes["contract"], dot.attributes["batch"]
     free = [axis for axis in range(left.ndim) if axis not in contracted and left.shape[axis] != 1]

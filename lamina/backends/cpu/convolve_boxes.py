@@ -1,9 +1,9 @@
-"""Which boxes, which bands, which tasks: all that is decided about a convolution before emitting it."""
+"""The geometry of convolutions, and the boxes of rows in which their sums are made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import ceil, prod
@@ -60,7 +60,8 @@ class ConvolveSpec:
     @staticmethod
     def contiguous(
         batch: int, image: Shape, channels: int, kernel: Shape, outputs: int, strides: Shape = (),
-        padding: Sequence[tuple[int, int]] = (), dilation: Shape = (), groups: int = 1, dtype: str = "float32",
+        padding: Sequence[tuple[int, int]] = (), dilation: Shape = (), groups: int = 1,
+        dtype: str = "float32"
     ) -> ConvolveSpec:  # fmt: skip
         """All three tensors dense; channels and outputs count those of all groups."""
         ones = (1,) * len(image)
@@ -77,6 +78,23 @@ class ConvolveSpec:
             row_major_strides((*kernel, channels // groups, outputs)), outputs // groups,
             row_major_strides((batch, *output, outputs))[:-1], dtype,
         )  # fmt: skip
+
+    @property
+    def turned(self) -> tuple[ConvolveSpec, int]:
+        """The gradient of x as a convolution of y, for strides of 1; and where its kernel starts in w.
+
+        The kernel is the same one read backwards, with channels and outputs exchanged.
+        """
+        assert set(self.strides) <= {1}
+        spec = replace(
+            self, image=self.output, channels=self.outputs, outputs=self.channels, output=self.image,
+            low=tuple(
+                (taps - 1) * every - low for taps, every, low in zip(self.kernel, self.dilation, self.low)
+            ),
+            x_strides=self.y_strides, y_strides=self.x_strides, w_group=self.outputs * self.w_strides[-1],
+            w_strides=(*(-stride for stride in self.w_strides[:-2]), self.w_strides[-1], self.w_strides[-2]),
+        )  # fmt: skip
+        return spec, sum((taps - 1) * stride for taps, stride in zip(self.kernel, self.w_strides))
 
     @property
     def reach(self) -> Shape:
@@ -276,106 +294,3 @@ def collapsed(steps: Sequence[StepAxis]) -> tuple[StepAxis, ...]:
 def wanted_tasks(flops: int) -> int:
     """Enough for many threads, none below about ten microseconds."""
     return max(1, min(flops // TASK_FLOPS, MOST_TASKS))
-
-
-# --- outputs ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OutputPlan(BoxPlan):
-    """y from x and w: rows are pixels, columns are outputs, taps and channels are summed over.
-
-    band: extents of the part of the padded image that a tile of batch elements and the block of the first
-    spatial axis touch, with the elements of scratch it takes; None where x is read where it lies. Panels of
-    w are packed in scratch.
-    """
-
-    band: Shape | None
-
-    @property
-    def result_strides(self) -> tuple[int, int, int]:
-        """Elements of y per batch element (there are none of these), row and column."""
-        return 0, self.spec.outputs * self.spec.groups, 1
-
-    @property
-    def tasks(self) -> int:
-        """Numbered by column block, then block of batch elements, then band."""
-        return self.column_blocks * prod(axis.blocks for axis in self.axes)
-
-    @property
-    def packed_elements(self) -> int:
-        """Elements of scratch for the panels of one column block."""
-        return self.column_block * self.spec.groups * self.depth * self.panel_stride
-
-    @property
-    def band_elements(self) -> int:
-        """Elements of scratch for a band, in whole cache lines."""
-        if self.band is None:
-            return 0
-        return round_up(prod(self.band), 64)
-
-    @property
-    def scratch_bytes(self) -> int:
-        tile = self.tile_rows * self.panel_stride
-        elements = self.packed_elements + self.band_elements + tile
-        return round_up(elements * dtypes.itemsize(self.sum_dtype), 64)
-
-    @property
-    def reason(self) -> str:
-        padded = ", padded in scratch" if self.band else ""
-        return f"{self.describe_boxes()}, {self.tasks} tasks{padded}"
-
-
-def plan_outputs(spec: ConvolveSpec, target: Target) -> OutputPlan:
-    """Decide how to compute y."""
-    extents = (spec.batch, *spec.output)
-    taps = (*spec.kernel, spec.channels)
-    sides, panels = best_tile(
-        spec, target, extents, spec.outputs, (prod(spec.kernel[:-1]), spec.kernel[-1] * spec.channels)
-    )
-    size = dtypes.itemsize(sum_dtype(spec.dtype))
-    panel_stride = max(len(run.pieces) for run in panels) * target.lanes(sum_dtype(spec.dtype))
-    panel_count = sum(run.count for run in panels)
-    panel_bytes = spec.groups * prod(taps) * panel_stride * size
-    column_block = max(1, min(panel_count, target.caches.l2 // 2 // max(panel_bytes, 1)))
-    column_block = ceil(panel_count / ceil(panel_count / column_block))
-    runs = [split_rows(extent, side) for extent, side in zip(extents, sides)]
-    counts = [sum(run.count for run in axis) for axis in runs]
-    blocks = list(counts)
-    wanted = ceil(wanted_tasks(spec.flops) / ceil(panel_count / column_block))
-    blocks[0] = max(1, counts[0] // wanted)
-    bands = ceil(wanted / ceil(counts[0] / blocks[0]))
-    channels = spec.channels * spec.groups
-    rest = prod(spec.reach[1:]) * channels
-    if spec.is_padded:  # a band has to fit in the second cache, too
-        whole = sides[0] * spec.reach[0] * rest * size
-        bands = max(bands, ceil(whole / (target.caches.l2 // 2)))
-    blocks[1] = max(1, ceil(counts[1] / bands))
-    band, strides = None, spec.x_strides
-    if spec.is_padded:
-        longest = min(blocks[1] * max(run.rows for run in runs[1]), spec.output[0])
-        first = (longest - 1) * spec.strides[0] + (spec.kernel[0] - 1) * spec.dilation[0] + 1
-        band = (sides[0], first, *spec.reach[1:], channels)
-        strides = row_major_strides(band)[:-1]
-    steps = (1, *spec.strides)
-    c_rows = rows_of(spec)
-    axes = tuple(
-        RowAxis(
-            extent, strides[position] * steps[position], c_rows[position], runs[position], blocks[position]
-        )
-        for position, extent in enumerate(extents)
-    )
-    dense = [panel_stride * stride for stride in row_major_strides(taps)]
-    summed = [
-        StepAxis(extent, every * stride, b)
-        for extent, every, stride, b in zip(spec.kernel, spec.dilation, strides[1:], dense)
-    ]
-    summed.append(StepAxis(spec.channels, 1, panel_stride))
-    return OutputPlan(spec, target, axes, collapsed(summed), panels, column_block, band)
-
-
-def rows_of(spec: ConvolveSpec) -> tuple[int, ...]:
-    """Rows of y per step along (n, *output)."""
-    width = spec.outputs * spec.groups
-    assert all(stride % width == 0 for stride in spec.y_strides), "pixels of y lie in rows of all outputs"
-    return tuple(stride // width for stride in spec.y_strides)

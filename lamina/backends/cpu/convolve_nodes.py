@@ -1,0 +1,184 @@
+"""Convolutions in the graph: which have kernels of their own, and how others become those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import gcd, prod
+
+from lamina.backends.cpu.convolve_boxes import ConvolveSpec
+from lamina.backends.cpu.convolve_filter import filter_parts
+from lamina.backends.cpu.fuse import scalar_constant
+from lamina.backends.cpu.views import Resolver, View
+from lamina.core.shapes import Shape
+from lamina.ir import primitives as p
+from lamina.ir.bind import full
+from lamina.ir.graph import Node, TensorType, Value, make
+from lamina.ir.primitives import CONTRACTS, Primitive
+
+
+def _parts(x: TensorType, y: TensorType, *, parts: int, **how: object) -> TensorType:
+    (kernel,) = p.conv_filter_grad.infer((x, y), how)
+    return TensorType((parts, *kernel.shape), kernel.dtype)
+
+
+# conv_filter_grad over equal shares of the batch, one after the other along a new first axis
+conv_filter_parts = Primitive("conv_filter_parts", 2, _parts, frozenset({CONTRACTS}))
+
+CONVOLUTIONS = frozenset({p.conv, p.conv_input_grad, p.conv_filter_grad, conv_filter_parts})
+
+
+def has_kernel(node: Node) -> bool:
+    """Whether a convolution is computed by kernels of its own, perhaps after `interleaved` or `prepared`."""
+    if node.primitive not in CONVOLUTIONS:
+        return False
+    if any(0 in entry.shape for entry in (*(value.type for value in node.inputs), *node.types)):
+        return False
+    groups = node.attributes["groups"]
+    channels, outputs = _channels(node)
+    return groups == 1 or min(channels, outputs) // groups >= 4
+
+
+def _channels(node: Node) -> tuple[int, int]:
+    """Channels and outputs of all groups."""
+    groups = node.attributes["groups"]
+    first, second = (value.shape for value in node.inputs)
+    if node.primitive is p.conv:
+        return first[-1], second[-1]
+    return (
+        (second[-2] * groups, first[-1]) if node.primitive is p.conv_input_grad else (first[-1], second[-1])
+    )
+
+
+def prepared(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequence[Value]:
+    """The results of a convolution that has a kernel, from operands that lie in memory as it reads them."""
+    first = _pixels(inputs[0], resolve)
+    if node.primitive in (p.conv, p.conv_input_grad):
+        return make(node.primitive, (first, _stored(inputs[1], resolve)), node.attributes, node.types).outputs
+    operands = first, _pixels(inputs[1], resolve)
+    parts = filter_parts(specify(node, resolve)[0])
+    if parts == 1:
+        return make(node.primitive, operands, node.attributes, node.types).outputs
+    attributes = {**node.attributes, "parts": parts}
+    types = (TensorType((parts, *node.types[0].shape), node.types[0].dtype),)
+    shares = make(conv_filter_parts, operands, attributes, types).outputs[0]
+    return [p.reduce_sum(shares, axes=(0,))]
+
+
+def _stored(operand: Value, resolve: Resolver) -> Value:
+    """The operand, or a copy of it where it has no address."""
+    in_memory = scalar_constant(operand) is None and resolve(operand).root.primitive is not p.iota
+    copied: Value = p.stop_gradient(operand)
+    return operand if in_memory else copied
+
+
+def _pixels(operand: Value, resolve: Resolver) -> Value:
+    """The operand, or a copy of it where the channels of a pixel are not neighbours in memory."""
+    dense = resolve(operand).strides[-1] == 1 or operand.shape[-1] == 1
+    copied: Value = p.stop_gradient(operand)
+    return _stored(operand, resolve) if dense else copied
+
+
+def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, int]:
+    """What the kernel is to compute; its operands as views; where in the second one it starts."""
+    attributes = node.attributes
+    groups, strides, dilation = attributes["groups"], attributes["strides"], attributes["dilation"]
+    low = tuple(before for before, _ in attributes["padding"])
+    first, second = node.inputs
+    left, right = (resolve(operand) for operand in node.inputs)
+    channels, outputs = (count // groups for count in _channels(node))
+    if node.primitive is p.conv:
+        spec = ConvolveSpec(
+            first.shape[0], first.shape[1:-1], channels, second.shape[:-2], outputs, groups, strides, low,
+            dilation, node.types[0].shape[1:-1], left.strides[:-1], right.strides,
+            outputs * right.strides[-1], _rows(node.types[0].shape), first.dtype,
+        )  # fmt: skip
+        return spec, left, right, right.offset
+    if node.primitive is p.conv_input_grad:
+        spec = ConvolveSpec(
+            first.shape[0], attributes["shape"], channels, second.shape[:-2], outputs, groups, strides, low,
+            dilation, first.shape[1:-1], _rows(node.types[0].shape), right.strides,
+            outputs * right.strides[-1], left.strides[:-1], first.dtype,
+        )  # fmt: skip
+        turned, start = spec.turned
+        return turned, left, right, right.offset + start
+    kernel = (*attributes["shape"], channels, outputs * groups)
+    spec = ConvolveSpec(
+        first.shape[0], first.shape[1:-1], channels, attributes["shape"], outputs, groups, strides, low,
+        dilation, second.shape[1:-1], left.strides[:-1], _rows((*kernel, 1)), outputs, right.strides[:-1],
+        first.dtype,
+    )  # fmt: skip
+    return spec, left, right, right.offset
+
+
+def _rows(shape: Shape) -> tuple[int, ...]:
+    """Strides of all axes but the last of a dense tensor."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape) - 1))
+
+
+# --- strides, backward -----------------------------------------------------------------------------
+
+
+def interleaved(node: Node, y: Value, kernel: Value) -> Value:
+    """The gradient of x for strides above 1: elements that are `stride` apart see the same taps.
+
+    Each such set of elements is a convolution with strides of 1 and some of the taps; they are put together
+    axis by axis.
+    """
+    shape, strides = node.attributes["shape"], node.attributes["strides"]
+    counts = tuple(-(-extent // stride) for extent, stride in zip(shape, strides))
+    sets = {
+        first: _every(node, y, kernel, first, counts)
+        for first in product(*(range(stride) for stride in strides))
+    }
+    for axis in reversed(range(len(strides))):
+        joined: dict[tuple[int, ...], list[Value]] = {}
+        for first, value in sets.items():
+            joined.setdefault(first[:axis], []).append(value)
+        sets = {first: _woven(values, axis + 1) for first, values in joined.items()}
+    whole = sets[()]
+    result: Value = p.slice(
+        whole,
+        start=(0,) * whole.ndim,
+        limit=(whole.shape[0], *shape, whole.shape[-1]),
+        stride=(1,) * whole.ndim,
+    )
+    return result
+
+
+def _every(node: Node, y: Value, kernel: Value, first: tuple[int, ...], counts: Shape) -> Value:
+    """Elements first, first + stride, ... of the gradient of x, `counts` of them along each axis."""
+    attributes = node.attributes
+    starts, steps, limits, dilation, padding = [], [], [], [], []
+    for axis, at in enumerate(first):
+        stride, every = attributes["strides"][axis], attributes["dilation"][axis]
+        low, taps = attributes["padding"][axis][0], kernel.shape[axis]
+        seen = [tap for tap in range(taps) if (at + low - tap * every) % stride == 0]
+        if not seen:
+            shape = (y.shape[0], *counts, kernel.shape[-2] * attributes["groups"])
+            return full(shape, 0, y.dtype)
+        step = stride // gcd(stride, every)
+        before = (at + low - seen[0] * every) // stride
+        starts.append(seen[0])
+        steps.append(step)
+        limits.append(seen[-1] + 1)
+        dilation.append(every * step // stride)
+        reach = (len(seen) - 1) * dilation[-1]
+        padding.append((before, y.shape[1 + axis] - counts[axis] - before + reach))
+    taken = p.slice(kernel, start=(*starts, 0, 0), limit=(*limits, *kernel.shape[-2:]), stride=(*steps, 1, 1))
+    how = {
+        "shape": counts, "strides": (1,) * len(counts), "padding": tuple(padding),
+        "dilation": tuple(dilation), "groups": attributes["groups"],
+    }  # fmt: skip
+    result = TensorType((y.shape[0], *counts, taken.shape[-2] * attributes["groups"]), y.dtype)
+    return make(p.conv_input_grad, (y, taken), how, (result,)).outputs[0]
+
+
+def _woven(values: Sequence[Value], axis: int) -> Value:
+    """Elements of several tensors in turn along an axis."""
+    shape = values[0].shape
+    apart = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+    together = p.concatenate(*(p.reshape(value, shape=apart) for value in values), axis=axis + 1)
+    count = shape[axis] * len(values)
+    result: Value = p.reshape(together, shape=(*shape[:axis], count, *shape[axis + 1 :]))
+    return result
