@@ -181,9 +181,7 @@ def lower_product(
         convolve.emit_convolve(module, plan, name, given, epilogue)
     buffers = (task.left, task.right, *roots)
     by_rows = int(isinstance(plan, ContractPlan) and plan.by_rows)
-    kernel = Kernel(
-        name, buffers, plan.tasks, offsets=task.offsets, dtype=plan.spec.dtype, row_tasks=by_rows
-    )
+    kernel = Kernel(name, buffers, plan.tasks, offsets=task.offsets, dtype=plan.spec.dtype, row_tasks=by_rows)
     return kernel, plan
 
 
