@@ -89,6 +89,11 @@ def global_seed_generator() -> SeedGenerator:
     return _global_generator
 
 
+def global_states() -> list[Variable]:
+    """The state of the generator of calls without a seed, if there were any."""
+    return [] if _global_generator is None else [_global_generator.state]
+
+
 def draw_seed(seed: int | SeedGenerator | None) -> Any:
     """The key, uint32[2], that a `seed` argument stands for."""
     if isinstance(seed, SeedGenerator):

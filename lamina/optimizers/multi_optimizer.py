@@ -194,7 +194,10 @@ class MultiOptimizer(Optimizer):
         return (self, *(part for optimizer in self._inner for part in optimizer.update_rule()))
 
     def averaged(self) -> list[tuple[Variable, Variable]]:
-        return [pair for optimizer in self._inner for pair in optimizer.averaged()]
+        averaging = [optimizer for optimizer in self._inner if optimizer.use_ema and optimizer.built]
+        if not averaging:
+            return super().averaged()
+        return [pair for optimizer in averaging for pair in optimizer.averaged()]
 
     def get_config(self) -> dict[str, Any]:
         return {

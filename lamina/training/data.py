@@ -167,6 +167,14 @@ class DataAdapter:
     def check_passes(self, epochs: int) -> None:
         """DataError when the data cannot be gone through that many times."""
 
+    def reorder(self, permutation: Callable[[int, int, int], Index] | None) -> None:
+        """Take another order of the rows, where the order is this adapter's own; before the first epoch."""
+
+    def skip(self, steps: int) -> None:
+        """Leave out so many batches of this epoch, or all that are left of it."""
+        while steps > 0 and (work := self.take(steps)) is not None:
+            steps -= len(work.order)
+
     def close(self) -> None:
         """No more epochs come."""
 
@@ -193,7 +201,7 @@ class ArrayAdapter(DataAdapter):
         batches = -(-data.rows // self.batch_size)
         self.steps = batches if steps is None else steps if repeat else min(steps, batches)
         self._repeat = repeat
-        self._order = _Order(data.rows, self.batch_size, permutation)
+        self.reorder(permutation)
         self._position = data.rows
         self._left = 0
 
@@ -203,6 +211,9 @@ class ArrayAdapter(DataAdapter):
 
     def sample(self) -> DataSet:
         return self.data
+
+    def reorder(self, permutation: Callable[[int, int, int], Index] | None) -> None:
+        self._order = _Order(self.data.rows, self.batch_size, permutation)
 
     def begin_epoch(self) -> None:
         assert self.steps is not None

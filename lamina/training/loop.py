@@ -7,6 +7,7 @@ that wait for the state, and for Ctrl-C; long enough to cost nothing.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -66,14 +67,18 @@ class Loop:
         self._hooks = hooks
         self._pace = Pace()
 
-    def epoch(self) -> dict[str, Any]:
-        """One pass; returns the logs of the last step. DataError when there is no batch."""
+    def epoch(self, done: int = 0) -> dict[str, Any]:
+        """One pass; returns the logs of the last step. DataError when there is no batch.
+
+        done: steps of it that were done before, by a training that this one resumes.
+        """
         hooks, pace, every = self._hooks, self._pace, self._hooks.every
         self._adapter.begin_epoch()
+        self._adapter.skip(done)
         program: Any = None
         outputs: list[Any] = []
-        steps = told = 0  # done in this epoch, and how many of them the hooks know of
-        while not (steps and hooks.stopped()):
+        steps = told = done  # in this epoch, and how many of them the hooks know of
+        while not (steps > done and hooks.stopped()):
             work = self._adapter.take(pace.steps if every is None else told + every - steps)
             if work is None:
                 break
@@ -82,21 +87,23 @@ class Loop:
                 work.fresh.check_ids(program.id_checks)
             if steps == told:
                 hooks.begin(steps)
-            done = 0
-            while done < len(work.order):
+            row = 0
+            while row < len(work.order):
                 start = time.perf_counter()
-                result = self._chunk(program, work, done)
+                result = self._chunk(program, work, row)
                 pace.note(max(result.done, 1), time.perf_counter() - start)
-                done += result.done
+                row += result.done
                 outputs = result.outputs if result.done else outputs
                 if not result.finite:
-                    hooks.nonfinite(work, done, steps + done)
+                    hooks.nonfinite(work, row, steps + row)
                     return logs_of(program.structure, outputs) if outputs else {}
-            steps += done
+            steps += row
             if every is None or steps - told >= every:
                 told = steps
                 if hooks.listening:
                     hooks.end(steps - 1, logs_of(program.structure, outputs))
+        if program is None and done:
+            return {}
         if program is None:
             raise DataError("The data yields no batch at all.")
         logs = logs_of(program.structure, outputs)
@@ -104,12 +111,17 @@ class Loop:
             hooks.end(steps - 1, logs)
         return logs
 
-    def _chunk(self, program: Any, work: Work, done: int) -> Any:
+    def leave_out_epoch(self) -> None:
+        """Go through the data of an epoch, and do nothing."""
+        self._adapter.begin_epoch()
+        self._adapter.skip(sys.maxsize)
+
+    def _chunk(self, program: Any, work: Work, row: int) -> Any:
         """Run steps while nobody else can see the state; Ctrl-C takes effect between two of them."""
         lock = self._programs.lock
         with deferred_interrupts(program.abort):
             lock.acquire_write()
             try:
-                return program.run_steps(work.arrays, work.order[done:] if done else work.order)
+                return program.run_steps(work.arrays, work.order[row:] if row else work.order)
             finally:
                 lock.release_write()

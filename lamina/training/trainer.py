@@ -29,6 +29,7 @@ from lamina.training.data import (
 from lamina.training.hooks import FitHooks, TestHooks
 from lamina.training.loop import Loop
 from lamina.training.programs import trainable_as_compiled
+from lamina.training.run import Position, Run
 
 
 class Trainer(Compiling):
@@ -88,7 +89,8 @@ class Trainer(Compiling):
             validation_freq=validation_freq,
         )
         self.history = History()
-        order = permutation_of(make_default_seed(), shuffle)
+        order_seed = make_default_seed()
+        order = permutation_of(order_seed, shuffle)
         validation: DataAdapter | None = None
         validation_batch = validation_batch_size or batch_size
         if is_source(x):
@@ -103,12 +105,12 @@ class Trainer(Compiling):
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch, validation_steps)
 
-        run = range(initial_epoch, epochs)
-        train.check_passes(len(run))
+        numbers = range(initial_epoch, epochs)
+        train.check_passes(len(numbers))
         with interrupt_gate():
             self._prepare("train", train)
             if validation is not None:
-                validation.check_passes(sum(_is_due(epoch, validation_freq) for epoch in run))
+                validation.check_passes(sum(_is_due(epoch, validation_freq) for epoch in numbers))
                 self._prepare("test", validation)
             if not isinstance(callbacks, CallbackList):
                 callbacks = CallbackList(
@@ -121,7 +123,13 @@ class Trainer(Compiling):
                 )
             try:
                 self.history = callbacks.add_history()
-                self._fit(train, validation, callbacks, run, validation_freq)
+                run = Run(order_seed, callbacks)
+                callbacks.set_run(run)
+                self.stop_training = False
+                callbacks.on_train_begin()
+                if run.resumed_at is not None:
+                    train.reorder(permutation_of(run.order_seed, shuffle))
+                self._fit(train, validation, run, numbers, validation_freq)
             finally:
                 train.close()
                 callbacks.on_exit()
@@ -131,23 +139,28 @@ class Trainer(Compiling):
         self,
         train: DataAdapter,
         validation: DataAdapter | None,
-        callbacks: CallbackList,
+        run: Run,
         epochs: range,
         validation_freq: Any,
     ) -> None:
+        callbacks = run.callbacks
         hooks = FitHooks(self, callbacks)
         training = Loop(self._programs, "train", train, hooks)
         testing = None
         if validation is not None:
             testing = Loop(self._programs, "test", validation, TestHooks(self, callbacks, progress=False))
-        self.stop_training = False
         logs: dict[str, Any] = {}
-        callbacks.on_train_begin()
+        start = run.resumed_at or Position(0, 0)
         for epoch in epochs:
+            if epoch < start.epoch:
+                training.leave_out_epoch()
+                continue
+            done = start.step if epoch == start.epoch else 0
             hooks.epoch = epoch
-            self.reset_metrics()
+            if not done:
+                self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            logs = training.epoch()
+            logs = training.epoch(done) or self.get_metrics_result()
             if testing is not None and not hooks.ended and _is_due(epoch, validation_freq):
                 logs |= {f"val_{name}": value for name, value in self._test(testing, callbacks).items()}
             if not hooks.ended:

@@ -10,6 +10,7 @@ from lamina.core.errors import ArgumentError, NonFiniteError
 
 if TYPE_CHECKING:
     from lamina.training.callbacks.history import History
+    from lamina.training.run import Run
 
 
 class Callback:
@@ -26,6 +27,13 @@ class Callback:
     ...     def on_epoch_end(self, epoch, logs=None):
     ...         print(epoch, logs["loss"])
     """
+
+    # Beyond Keras: acts after all other callbacks, wherever it stands among them.
+    acts_last = False
+
+    # Beyond Keras: attributes that BackupAndRestore keeps, so that a resumed training goes on alike. They are
+    # what JSON can hold, or lists of arrays.
+    resumed: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -99,6 +107,13 @@ class Callback:
 
     # --- beyond Keras ------------------------------------------------------------------------------
 
+    def wants_batches(self, kind: str) -> bool:
+        """Whether the hooks of batches of this kind ("train", "test" or "predict") must be called."""
+        return any(_overrides(self, hook) for hook in _BATCH_HOOKS[kind])
+
+    def set_run(self, run: Run) -> None:
+        """`fit` starts, or resumes, this run."""
+
     def on_progress(self, steps: int, logs: Any = None) -> None:
         """Now and then while batches run: so many of this epoch are done. Costs training nothing."""
 
@@ -162,6 +177,7 @@ class CallbackList:
         **params: Any,
     ) -> None:
         self.callbacks: list[Any] = tree.flatten(callbacks) if callbacks else []
+        self.callbacks.sort(key=lambda callback: bool(getattr(callback, "acts_last", False)))
         for callback in self.callbacks:
             if isinstance(callback, type) or not callable(getattr(callback, "set_model", None)):
                 name = getattr(callback, "__name__", repr(callback))
@@ -216,7 +232,12 @@ class CallbackList:
 
     def wants_batches(self, kind: str) -> bool:
         """Whether a callback overrides a hook of batches of this kind: "train", "test" or "predict"."""
-        return any(_overrides(callback, hook) for callback in self.callbacks for hook in _BATCH_HOOKS[kind])
+        return any(
+            callback.wants_batches(kind)
+            if hasattr(callback, "wants_batches")
+            else any(_overrides(callback, hook) for hook in _BATCH_HOOKS[kind])
+            for callback in self.callbacks
+        )
 
     def wants_progress(self) -> bool:
         """Whether a callback overrides `on_progress`."""
@@ -246,6 +267,10 @@ class CallbackList:
     def on_progress(self, steps: int, logs: Any = None) -> None:
         for callback in self._with("on_progress"):
             callback.on_progress(steps, logs)
+
+    def set_run(self, run: Run) -> None:
+        for callback in self._with("set_run"):
+            callback.set_run(run)
 
     def on_exit(self) -> None:
         for callback in self._with("on_exit"):

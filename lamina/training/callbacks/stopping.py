@@ -17,6 +17,8 @@ class MonitorCallback(Callback):
     value to beat at first. min_delta: changes smaller than this are no improvement.
     """
 
+    resumed: tuple[str, ...] = ("best",)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -83,6 +85,8 @@ class EarlyStopping(MonitorCallback):
     >>> model.fit(x, y, validation_split=0.2, epochs=100,
     ...           callbacks=[EarlyStopping(patience=5, restore_best_weights=True)])
     """
+
+    resumed = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
     def __init__(
         self,
