@@ -16,8 +16,9 @@ COVERED = {
         is_keras_tensor result_type set_epsilon set_floatx set_image_data_format standardize_dtype
     """,
     "callbacks": """
-        Callback CallbackList EarlyStopping History LambdaCallback LearningRateScheduler
-        ProgbarLogger TerminateOnNaN
+        BackupAndRestore CSVLogger Callback CallbackList EarlyStopping History LambdaCallback
+        LearningRateScheduler ModelCheckpoint ProgbarLogger ReduceLROnPlateau RemoteMonitor
+        SwapEMAWeights TerminateOnNaN
     """,
     "config": """
         backend disable_interactive_logging disable_traceback_filtering enable_interactive_logging
