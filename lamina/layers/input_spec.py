@@ -164,6 +164,8 @@ def _remedy(spec: InputSpec, shape: shapes.Shape, layer: Any) -> str | None:
     """What most likely went wrong."""
     least = spec.min_ndim if spec.min_ndim is not None else spec.ndim
     if least is not None and len(shape) == least - 1:
+        if getattr(layer, "rank", 1) > 1:
+            return "give grey images an axis of channels, x[..., None]; a single image a batch axis, x[None]."
         return "if this is a single example, give it a batch axis: x[None]."
     if spec.ndim is not None and len(shape) > spec.ndim and not spec.allow_last_axis_squeeze:
         return "add a Flatten() or Reshape(...) layer before this one."

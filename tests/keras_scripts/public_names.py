@@ -46,6 +46,17 @@ COVERED = {
         Normalization RMSNormalization SpatialDropout1D SpatialDropout2D SpatialDropout3D
         SpectralNormalization UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
         ZeroPadding2D ZeroPadding3D
+        AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+        AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D AveragePooling1D
+        AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Conv1D
+        Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D
+        Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
+        Convolution3DTranspose DepthwiseConv1D DepthwiseConv2D GlobalAveragePooling1D
+        GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D
+        GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D
+        GlobalMaxPooling2D GlobalMaxPooling3D MaxPool1D MaxPool2D MaxPool3D MaxPooling1D
+        MaxPooling2D MaxPooling3D SeparableConv1D SeparableConv2D SeparableConvolution1D
+        SeparableConvolution2D
     """,
     "losses": """
         BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy
@@ -223,6 +234,9 @@ DEFAULTS = {
     ("*.add_variable", "shape"): "() as for add_weight",
     ("*.add_variable", "initializer"): "chosen by the dtype, as for add_weight",
     ("*.build", "input_shape"): "layers without inputs build, too",
+    ("layers.*Conv*", "strides"): "1 is (1, 1), whatever the rank",
+    ("layers.*Conv*", "dilation_rate"): "1 is (1, 1), whatever the rank",
+    ("layers.Max*", "pool_size"): "2 is (2, 2), whatever the rank",
 }
 
 # Public methods of Keras' classes that have no place here, and why.
