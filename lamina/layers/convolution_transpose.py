@@ -169,17 +169,23 @@ class Conv3DTranspose(_ConvolutionTranspose):
         padding: str = "valid",
         data_format: str | None = None,
         output_padding: Numbers | None = None,  # here, and only here, behind data_format
+        dilation_rate: Numbers = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            output_padding=output_padding,
-            data_format=data_format,
-            **kwargs,
-        )
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation,
+            use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            activity_regularizer, kernel_constraint, bias_constraint, **kwargs,
+        )  # fmt: skip
 
 
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose

@@ -30,7 +30,7 @@ class _Depthwise(SpatialLayer):
         """Check and keep the arguments; the last two are (initializer, regularizer, constraint)."""
         self.kernel_size = self._per_axis(kernel_size, "kernel_size")
         self.strides = self._per_axis(strides, "strides")
-        self.padding = self._padding(padding, ("valid", "same", "causal")[: 3 if self.rank == 1 else 2])
+        self.padding = self._padding(padding)
         self.depth_multiplier = positive_integer(depth_multiplier, "depth_multiplier", self)
         self.dilation_rate = self._per_axis(dilation_rate, "dilation_rate")
         self.activation = activations.get(activation)

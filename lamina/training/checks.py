@@ -167,6 +167,8 @@ def _input_fits(name: str, got: tuple[int, ...], wanted: tuple[int | None, ...])
         fix = f"select the {wanted[0]} columns the model was made for, or make it with Input(({got[0]},))."
     elif len(wanted) == 1 and wanted[0] is not None:
         fix = f"reshape each row to {wanted[0]} numbers, or put a Flatten layer first."
+    elif len(got) > 1 and fits((*got[1:], got[0])):
+        fix = f"channels come last here: {name} = np.moveaxis({name}, 1, -1)."
     raise ShapeError(
         f"The rows of {name} have the wrong shape for the model.",
         expected=f"rows of shape {wanted}",

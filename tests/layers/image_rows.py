@@ -291,7 +291,7 @@ IMAGE_ROWS = [
     ),
     Row(
         "separable_conv1d",
-        lambda L: L.SeparableConv1D(5, 3, padding="causal"),
+        lambda L: L.SeparableConv1D(5, 3, padding="same"),
         ((2, 7, 3),),
         (2, 7, 5),
         ("depthwise_kernel", "pointwise_kernel", "bias"),

@@ -436,3 +436,60 @@ row("upsampling by zero", "size=0", "at least 1")(lambda: layers.UpSampling2D(0)
 row("channels that are not divisible into groups", "4 groups", "multiple of 4", "3 in shape")(
     lambda: layers.GroupNormalization(4)(IMAGES)
 )
+CHANNELS_FIRST = np.moveaxis(IMAGES, -1, 1)
+
+
+def convnet(*inner, shape=(6, 5, 3)):
+    made = Sequential(
+        [layers.Input(shape), *inner, layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax")]
+    )
+    made.compile("adam", "sparse_categorical_crossentropy")
+    return made
+
+
+row("a convolution for channels first", "'channels_first'", "np.moveaxis(x, 1, -1)")(
+    lambda: layers.Conv2D(8, 3, data_format="channels_first")
+)
+row("images with the channels first", "8 x 8", "look channels-first, (3, 6, 5)", "np.moveaxis(x, 1, -1)")(
+    lambda: layers.Conv2D(4, 8)(CHANNELS_FIRST)
+)
+row("channels first, found at the pooling", "'max_pooling2d", "np.moveaxis(x, 1, -1)")(
+    lambda: convnet(layers.MaxPooling2D(4), shape=(3, 32, 32))
+)
+row("grey images without channels", "'conv2d", "4 axes", "(8, 6, 5)", "x[..., None]")(
+    lambda: layers.Conv2D(4, 3)(IMAGES[..., 0])
+)
+row("a kernel larger than the image", "'conv2d", "7 x 7", "6 in shape (8, 6, 5, 3)", "padding='same'")(
+    lambda: layers.Conv2D(4, 7)(IMAGES)
+)
+row("a dilated kernel larger than the image", "at least 7 places along axis 1", "(None, 6, 5, 3)")(
+    lambda: convnet(layers.Conv2D(4, 3, dilation_rate=3))
+)
+row("pooling more often than there are pixels", "'max_pooling2d", "window of 2 x 2", "1 in shape")(
+    lambda: convnet(layers.MaxPooling2D(), layers.MaxPooling2D(), layers.MaxPooling2D())
+)
+row("channels that groups do not divide", "2 groups", "3 in shape (8, 6, 5, 3)")(
+    lambda: layers.Conv2D(4, 3, groups=2)(IMAGES)
+)
+row("filters that groups do not divide", "5 filters into 2 groups")(lambda: layers.Conv2D(5, 3, groups=2))
+row("no filters", "filters=0", "at least 1")(lambda: layers.Conv2D(0, 3))
+row("a kernel of two sizes for volumes", "kernel_size=(3, 3)", "3 of them")(lambda: layers.Conv3D(4, (3, 3)))
+row("strides of zero", "strides=0", "at least 1")(lambda: layers.Conv2D(4, 3, strides=0))
+row("an unknown padding", "padding='full'", "'valid', 'same'")(lambda: layers.Conv2D(4, 3, padding="full"))
+row("causal images", "padding='causal'", "'valid', 'same'")(lambda: layers.Conv2D(4, 3, padding="causal"))
+row("padding for one axis of two", "padding=((1, 1),)", "2 pairs")(
+    lambda: layers.Conv2D(4, 3, padding=((1, 1),))
+)
+row("more output padding than strides", "output_padding=2", "(2, 2)")(
+    lambda: layers.Conv2DTranspose(4, 3, strides=2, output_padding=2)
+)
+row("images with other channels than at first", "(6, 5, 3)", "(6, 5, 1)")(
+    lambda: convnet(layers.Conv2D(4, 3)).predict(IMAGES[..., :1], verbose=0)
+)
+row("images that have their channels first", "channels come last", "x = np.moveaxis(x, 1, -1)")(
+    lambda: convnet(layers.Conv2D(4, 3)).fit(CHANNELS_FIRST, BITS[:8], verbose=0)
+)
+row("pooling of a vector", "'global_average_pooling1d", "3 axes", "(64, 4)")(
+    lambda: layers.GlobalAveragePooling1D()(X)
+)
+row("adaptive pooling to nothing", "output_size=0", "at least 1")(lambda: layers.AdaptiveMaxPooling2D(0))
