@@ -2,8 +2,8 @@
 
 A Sample builds operands and attributes from a generator. Ids read `<primitive>-<dtype>-<what is special>`,
 where "strided" and "transposed" operands are views with gaps or with their axes in another order. Here are
-the elementwise primitives; `primitive_samples_windows` has those with windows, `primitive_samples_shaped` the
-others. Section order as in the table.
+the elementwise primitives; `primitive_samples_windows` has those with windows, `primitive_samples_control`
+loops and branches, `primitive_samples_shaped` the others. Section order as in the table.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import primitive_samples_control  # noqa: F401 - adds its rows
 from primitive_samples_shaped import SAMPLES
 from primitive_samples_windows import WINDOWS
 from sample_building import (
@@ -258,3 +259,6 @@ differentiable("max_window gather_window scatter_window sum_window spread_window
 differentiable("gather", 0)
 differentiable("scatter_add", 0, 2)
 differentiable("sort", 0)
+differentiable("scan", 0, 1, 2, 3)
+differentiable("while_loop")
+differentiable("cond", 1, 2)

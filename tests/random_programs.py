@@ -21,11 +21,13 @@ from lamina.core import dtypes
 from lamina.core.errors import LaminaError
 from lamina.core.shapes import size
 from lamina.core.windows import every_place_has_an_element, places
+from lamina.interp import control
 from lamina.interp.eval import evaluate, run_graph
 from lamina.ir import primitives as p
-from lamina.ir.bind import constant_value, full, iota_value
+from lamina.ir.bind import apply, constant_value, full, iota_value
+from lamina.ir.bodies import body_inputs, captured, make_body
 from lamina.ir.graph import Graph, Node, TensorType, Value, constant_type
-from lamina.ir.primitives import ELEMENTWISE, MOVES, Primitive
+from lamina.ir.primitives import CONTROLS, ELEMENTWISE, MOVES, Primitive
 from lamina.ir.text import to_text
 from lamina.ir.trace import new_input
 
@@ -404,6 +406,84 @@ def grow_sort(grower: Grower) -> tuple[Value, ...] | None:
     return x and p.sort(x, axis=grower.number(0, x.ndim - 1), descending=grower.draw(st.booleans()))
 
 
+def grow_inside(grower: Grower, kinds: Sequence[TensorType]) -> tuple[tuple[Value, ...], list[Value]]:
+    """A few nodes of a nested graph with these inputs: (inputs, all its values)."""
+    inputs = tuple(new_input("inside", kind) for kind in kinds)
+    outer, grower.pool = grower.pool, list(inputs)
+    simple = [primitive for primitive in GROW if not primitive.has(CONTROLS) and primitive is not p.input]
+    for _ in range(grower.number(1, 4)):
+        grown = GROW[grower.one_of(simple)](grower)
+        if grown is not None:
+            grower.pool += grown if isinstance(grown, tuple) else (grown,)
+    values, grower.pool = grower.pool, outer
+    return inputs, values
+
+
+def closed(
+    inputs: Sequence[Value], outputs: Sequence[Value], operands: Sequence[Value]
+) -> tuple[list[Value], Graph]:
+    """The nested graph, with what it takes from outside before its inputs; and all its operands."""
+    outside = captured(inputs, outputs)
+    return [*outside, *operands], make_body([*outside, *inputs], outputs)
+
+
+def grow_scan(grower: Grower) -> tuple[Value, ...] | None:
+    """One carried value and slices of another."""
+    xs = grower.ranked(lambda value: value.shape[0] < 8 and value.size <= LARGEST // 8)
+    start = grower.value(lambda value: value.size <= LARGEST // 8)
+    if xs is None or start is None:
+        return None
+    kinds = [start.type, TensorType(xs.shape[1:], xs.dtype)]
+    inputs, values = grow_inside(grower, kinds)
+    carried = [value for value in values if value.type == start.type]
+    results = [value for value in values[-2:] if value.size <= LARGEST // 8]
+    outputs = [grower.whole(carried[-1]), *results]
+    operands, body = closed(inputs, outputs, [start, xs])
+    found = apply(
+        p.scan,
+        operands,
+        {
+            "body": body,
+            "length": xs.shape[0],
+            "consts": len(operands) - 2,
+            "carries": 1,
+            "reverse": grower.draw(st.booleans()),
+        },
+    )
+    return tuple(found)
+
+
+def grow_while_loop(grower: Grower) -> tuple[Value, ...] | None:
+    """A counter that ends the loop, and one more value."""
+    start = grower.value(lambda value: value.size <= LARGEST // 8)
+    if start is None:
+        return None
+    counter = TensorType((), "int32")
+    (count, x), values = grow_inside(grower, [counter, start.type])
+    carried = [value for value in values if value.type == start.type and value is not count]
+    outputs = [p.add(count, full((), 1, "int32")), grower.whole(carried[-1])]
+    operands, body = closed([count, x], outputs, [full((), grower.number(-3, 2), "int32"), start])
+    inputs = body_inputs([value.type for value in operands])
+    condition = Graph(inputs, (p.less(inputs[-2], full((), 2, "int32")),))
+    attributes = {"condition": condition, "body": body, "consts": len(operands) - 2}
+    return tuple(apply(p.while_loop, operands, attributes))
+
+
+def grow_cond(grower: Grower) -> tuple[Value, ...] | None:
+    x, y = grower.value(lambda value: True), grower.value(lambda value: True)
+    index = grower.value(lambda value: value.type == TensorType((), "int32"))
+    if x is None or y is None:
+        return None
+    traced = [grow_inside(grower, [x.type, y.type]) for _ in range(grower.number(1, 3))]
+    results = [next(value for value in reversed(values) if value.type == x.type) for _, values in traced]
+    outside = dict.fromkeys(
+        value for (inputs, _), result in zip(traced, results) for value in captured(inputs, [result])
+    )
+    branches = tuple(make_body([*outside, *inputs], [result]) for (inputs, _), result in zip(traced, results))
+    index = index if index is not None else full((), grower.number(-1, 3), "int32")
+    return tuple(apply(p.cond, [index, *outside, x, y], {"branches": branches}))
+
+
 GROW: dict[Primitive, Grow] = {
     **{primitive: elementwise(primitive) for primitive in p.TABLE.values() if primitive.has(ELEMENTWISE)},
     # where the operands need care
@@ -446,6 +526,10 @@ GROW: dict[Primitive, Grow] = {
     p.random_bits: grow_random_bits,
     # sort
     p.sort: grow_sort,
+    # control
+    p.scan: grow_scan,
+    p.while_loop: grow_while_loop,
+    p.cond: grow_cond,
 }
 
 
@@ -542,13 +626,22 @@ def _ulp(array: Any, count: float) -> Any:
 
 def _run_noisy(graph: Graph, arrays: Sequence[Any], ulps: float, seed: int) -> list[Any]:
     random = np.random.default_rng(seed)
+    with control.running(lambda inside, given: _noisy(inside, given, ulps, random)):
+        return _noisy(graph, arrays, ulps, random)
+
+
+def _noisy(graph: Graph, arrays: Sequence[Any], ulps: float, random: np.random.Generator) -> list[Any]:
     known = dict(zip(graph.inputs, (np.asarray(array) for array in arrays)))
     for node in graph.nodes():
         if node.primitive is p.input:
             continue
         operands = [known[value] for value in node.inputs]
         results = [np.asarray(result) for result in evaluate(node.primitive, operands, node.attributes)]
-        if node.primitive not in _ROUNDED_ALIKE and dtypes.is_float(node.types[0].dtype):
+        if (
+            node.primitive not in _ROUNDED_ALIKE
+            and not node.primitive.has(CONTROLS)
+            and dtypes.is_float(node.types[0].dtype)
+        ):
             results[0] = _nudged(node, operands, results[0], ulps, random)
         known.update(zip(node.outputs, results))
     return [known[value] for value in graph.outputs]

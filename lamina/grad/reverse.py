@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lamina.core.dtypes import is_float
 from lamina.core.errors import GradientError
+from lamina.grad import control
 from lamina.grad.rules import NOT_DIFFERENTIABLE, rule_of
 from lamina.ir import primitives as p
 from lamina.ir.bind import full
@@ -33,9 +34,17 @@ def gradients(output: Value, wrt: Sequence[Value], seed: Value | None = None) ->
                 expected="a float tensor",
                 fix="cast it to a float dtype before it enters the computation.",
             )
-    order = topological([output])
+    return pull_back([output], [seed], wrt)
+
+
+def pull_back(outputs: Sequence[Value], seeds: Sequence[Value], wrt: Sequence[Value]) -> list[Value]:
+    """The cotangents of `wrt` when `outputs` have the cotangents `seeds`; zeros where nothing arrives."""
+    order = topological(outputs)
     reached = _reached_from(wrt, order)
-    cotangents: dict[Value, Value] = {output: seed} if output in reached else {}
+    cotangents: dict[Value, Value] = {}
+    for output, seed in zip(outputs, seeds):
+        if output in reached:
+            _add(cotangents, output, seed)
     for node in reversed(order):
         _send_back(node, reached, cotangents)
     return [cotangents.get(value) or full(value.shape, 0, value.dtype) for value in wrt]
@@ -76,6 +85,14 @@ def _reached_from(wrt: Sequence[Value], order: Iterable[Node]) -> set[Value]:
 
 def _send_back(node: Node, reached: set[Value], cotangents: dict[Value, Value]) -> None:
     """Add to the cotangents of the operands what the node's result sends them."""
+    if node.primitive in NODE_RULES:
+        arrived = [cotangents.get(result) for result in node.outputs]
+        if any(entry is not None for entry in arrived):
+            wanted = [operand in reached for operand in node.inputs]
+            for operand, sent in zip(node.inputs, NODE_RULES[node.primitive](node, arrived, wanted)):
+                if sent is not None and operand in reached:
+                    _add(cotangents, operand, sent)
+        return
     result = node.outputs[0]
     cotangent = cotangents.get(result)
     if cotangent is None or node.primitive in NOT_DIFFERENTIABLE:
@@ -86,6 +103,12 @@ def _send_back(node: Node, reached: set[Value], cotangents: dict[Value, Value]) 
         rule = rule_of(node.primitive, position)
         if rule is None:
             continue
-        contribution = rule(cotangent, result, *node.inputs, **node.attributes)
-        sent = cotangents.get(operand)
-        cotangents[operand] = contribution if sent is None else p.add(sent, contribution)
+        _add(cotangents, operand, rule(cotangent, result, *node.inputs, **node.attributes))
+
+
+def _add(cotangents: dict[Value, Value], value: Value, contribution: Value) -> None:
+    sent = cotangents.get(value)
+    cotangents[value] = contribution if sent is None else p.add(sent, contribution)
+
+
+NODE_RULES = control.rules(pull_back, _reached_from)

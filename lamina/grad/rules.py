@@ -378,6 +378,12 @@ def unsort(g: Value, y: Value, x: Value, *, axis: int, descending: bool) -> Valu
 
 row(p.sort, unsort)
 
+# --- control ---------------------------------------------------------------------------------------
+# Their rules see the whole node and work on the graphs inside it: `lamina.grad.control`.
+row(p.scan)
+row(p.while_loop)
+row(p.cond)
+
 
 def rule_of(primitive: Primitive, position: int) -> Rule | None:
     """The rule for one operand; KeyError when the primitive has no row."""

@@ -13,13 +13,13 @@ from lamina.interp.array import Array
 from lamina.interp.rules import RULES
 from lamina.ir import bind, primitives
 from lamina.ir.graph import Graph, Node, TensorType, Value, constant_type
-from lamina.ir.primitives import MOVES, Primitive
+from lamina.ir.primitives import CONTROLS, MOVES, Primitive
 
 Plain = np.ndarray[Any, Any]
 Signature = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
 
 _HALVES = (dtypes.to_numpy("float16"), dtypes.to_numpy("bfloat16"))
-_EXACT_IN_HALF = {primitive for primitive in RULES if primitive.has(MOVES)} | {
+_EXACT_IN_HALF = {primitive for primitive in RULES if primitive.has(MOVES) or primitive.has(CONTROLS)} | {
     primitives.cast,
     primitives.stop_gradient,
     primitives.select,
@@ -67,7 +67,7 @@ def _compute(
         if plan.widen:
             arrays = [array.astype(np.float32) if array.dtype in _HALVES else array for array in arrays]
         results = RULES[primitive](*arrays, **attributes)
-        if len(plan.results) == 1:
+        if len(plan.results) == 1 and not isinstance(results, tuple):
             return [np.asarray(results, plan.results[0])]
         return [np.asarray(result, dtype) for result, dtype in zip(results, plan.results)]
 

@@ -18,7 +18,7 @@ from lamina.core import dtypes
 from lamina.core.dtypes import is_float, is_integer
 from lamina.core.errors import DTypeError, ShapeError
 from lamina.core.shapes import remove, size
-from lamina.ir import window_rules
+from lamina.ir import control_rules, window_rules
 from lamina.ir.graph import TensorType
 
 Rule = Callable[..., "TensorType | tuple[TensorType, ...]"]
@@ -32,6 +32,7 @@ MOVES = "moves"  # rearranges elements, computes nothing
 CONTRACTS = "contracts"  # multiply-add over shared axes
 CREATES = "creates"  # no operands
 IMPURE = "impure"  # never duplicated, folded or dropped silently
+CONTROLS = "controls"  # runs graphs that are attributes
 VARIADIC = -1
 
 
@@ -425,3 +426,9 @@ random_bits = define("random_bits", 1, _random_bits)
 
 # --- sort ------------------------------------------------------------------------------------------
 sort = define("sort", 1, _sort)  # (values, indices); stable; NaN last
+
+# --- control ---------------------------------------------------------------------------------------
+# Their attributes hold closed graphs (`ir.bodies`); the rules say what goes in and comes out.
+scan = define("scan", VARIADIC, control_rules.scan, CONTROLS)  # a loop of known length
+while_loop = define("while_loop", VARIADIC, control_rules.while_loop, CONTROLS)
+cond = define("cond", VARIADIC, control_rules.cond, CONTROLS)  # one of several branches

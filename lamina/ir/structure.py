@@ -7,6 +7,7 @@ import marshal
 
 from lamina.ir import primitives as p
 from lamina.ir.graph import Graph, Literal, Node, Value
+from lamina.ir.primitives import CONTROLS
 
 # Attributes and types become plain tuples; in this version of the format equal tuples have equal bytes.
 _MARSHAL_VERSION = 2
@@ -32,4 +33,13 @@ def _attributes(node: Node) -> object:
     if node.primitive is p.constant:
         literal: Literal = attributes["value"]
         return (literal.array.dtype.name, literal.array.shape, literal.array.tobytes())
+    if node.primitive.has(CONTROLS):
+        return tuple([(name, _nested(attributes[name])) for name in sorted(attributes)])
     return tuple(attributes.items()) if len(attributes) < 2 else tuple(sorted(attributes.items()))
+
+
+def _nested(attribute: object) -> object:
+    """An attribute with the digests of graphs in place of the graphs."""
+    if isinstance(attribute, Graph):
+        return structure_key(attribute)
+    return tuple(map(_nested, attribute)) if isinstance(attribute, tuple) else attribute

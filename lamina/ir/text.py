@@ -7,6 +7,15 @@ One line a node, inputs first, the result types behind `#`:
     v2 = dot(v0, v1, contract=((1,), (0,)), batch=((), ()))  # float32[128,64]
     return v2
 
+Nested graphs come first, innermost first, indented under a name by which attributes refer to them:
+
+    g0:
+        v0 = input("b0")                                     # float32[3]
+        v1 = add(v0, v0)                                     # float32[3]
+        return v1
+    v0 = input("x")                                          # float32[3]
+    ...
+
 The numbering depends on the graph alone.
 """
 
@@ -16,6 +25,7 @@ import ast
 import hashlib
 import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +34,14 @@ from lamina.core import dtypes
 from lamina.core.errors import ArgumentError
 from lamina.ir import primitives as p
 from lamina.ir.bind import apply, constant_value
+from lamina.ir.bodies import bodies, body_inputs
 from lamina.ir.graph import Graph, Node, TensorType, Value
 from lamina.ir.trace import new_input
 
 Names = dict[Value, str]
+GraphNames = dict[Graph, str]
 
+_INDENT = "    "
 _TYPE_COLUMN = 60
 _READABLE_ELEMENTS = 64
 
@@ -38,12 +51,30 @@ def to_text(graph: Graph, *, whole_constants: bool = False) -> str:
 
     `parse` takes back what was printed with whole constants.
     """
+    graphs: GraphNames = {}
+    for nested in _nested(graph):
+        graphs.setdefault(nested, f"g{len(graphs)}")
+    lines = []
+    for nested, name in graphs.items():
+        lines += [f"{name}:", *(_INDENT + entry for entry in _lines(nested, graphs, whole_constants))]
+    return "\n".join([*lines, *_lines(graph, graphs, whole_constants), ""])
+
+
+def _nested(graph: Graph) -> Iterator[Graph]:
+    """The graphs inside `graph`, each after those that are inside it."""
+    for node in graph.nodes():
+        for body in bodies(node):
+            yield from _nested(body)
+            yield body
+
+
+def _lines(graph: Graph, graphs: GraphNames, whole_constants: bool) -> list[str]:
     names = number(graph)
     inputs = [value.node for value in graph.inputs]
     known = set(inputs)
     nodes = inputs + [node for node in graph.nodes() if node not in known]
-    lines = [line(node, names, whole_constants=whole_constants) for node in nodes]
-    return "\n".join([*lines, f"return {', '.join(names[value] for value in graph.outputs)}", ""])
+    lines = [line(node, names, graphs, whole_constants=whole_constants) for node in nodes]
+    return [*lines, f"return {', '.join(names[value] for value in graph.outputs)}"]
 
 
 def number(graph: Graph) -> Names:
@@ -54,20 +85,28 @@ def number(graph: Graph) -> Names:
     return names
 
 
-def line(node: Node, names: Names, *, whole_constants: bool = False) -> str:
+def line(node: Node, names: Names, graphs: GraphNames | None = None, *, whole_constants: bool = False) -> str:
     """One node, as in `to_text`."""
     results = ", ".join(names[value] for value in node.outputs)
-    call = f"{results} = {node.primitive.name}({_arguments(node, names, whole_constants)})"
+    call = f"{results} = {node.primitive.name}({_arguments(node, names, graphs or {}, whole_constants)})"
     return f"{call:{_TYPE_COLUMN}}  # {', '.join(map(str, node.types))}"
 
 
-def _arguments(node: Node, names: Names, whole_constants: bool) -> str:
+def _arguments(node: Node, names: Names, graphs: GraphNames, whole_constants: bool) -> str:
     if node.primitive is p.input:
         return json.dumps(node.attributes["name"])
     if node.primitive is p.constant:
         return _constant_text(node.attributes["value"].array, whole_constants)
-    attributes = (f"{name}={value!r}" for name, value in node.attributes.items())
+    attributes = (f"{name}={_attribute_text(value, graphs)}" for name, value in node.attributes.items())
     return ", ".join([*(names[value] for value in node.inputs), *attributes])
+
+
+def _attribute_text(value: Any, graphs: GraphNames) -> str:
+    if isinstance(value, Graph):
+        return graphs.get(value, "<graph>")
+    if isinstance(value, tuple) and any(isinstance(entry, Graph) for entry in value):
+        return f"({''.join(f'{_attribute_text(entry, graphs)}, ' for entry in value)})"
+    return repr(value)
 
 
 def _constant_text(array: np.ndarray[Any, Any], whole: bool) -> str:
@@ -98,6 +137,7 @@ def _array(content: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.nda
     return np.array(content, dtype).reshape(shape)
 
 
+_NAME = re.compile(r"g\d+:")
 _LINE = re.compile(r"\s*([\w, ]+) = (\w+)\((.*)\)\s*# (.*)")
 _TYPE = re.compile(r"(\w+)\[([\d,]*)\]")
 
@@ -108,9 +148,27 @@ def parse(text: str) -> Graph:
     Raises ArgumentError for a line that is not of the form above, or whose types are not those that the
     operands give.
     """
+    graphs: dict[str, Graph] = {}
+    block: list[str] = []
+    name = ""
+    for content in text.strip().splitlines():
+        if content.startswith(_INDENT):
+            block.append(content.removeprefix(_INDENT))
+            continue
+        if block and name:
+            graphs[name] = _parse_lines(block, graphs, nested=True)
+            block, name = [], ""
+        if _NAME.fullmatch(content):
+            name = content.rstrip(":")
+        else:
+            block.append(content)
+    return _parse_lines(block, graphs, nested=False)
+
+
+def _parse_lines(lines: Sequence[str], graphs: dict[str, Graph], nested: bool) -> Graph:
     values: dict[str, Value] = {}
     inputs: list[Value] = []
-    for content in text.strip().splitlines():
+    for content in lines:
         if content.startswith("return "):
             outputs = (values[name] for name in content.removeprefix("return ").split(", ") if name)
             return Graph(tuple(inputs), tuple(outputs))
@@ -120,7 +178,9 @@ def parse(text: str) -> Graph:
                 f"Not a line of a graph: {content!r}", expected="v2 = add(v0, v1)  # float32[3]"
             )
         types = _parse_types(found[4])
-        results = _parse_node(p.TABLE[found[2]], found[3], types, values)
+        results = _parse_node(p.TABLE[found[2]], found[3], types, values, graphs)
+        if nested and p.TABLE[found[2]] is p.input:
+            results = (body_inputs([*(value.type for value in inputs), types[0]])[-1],)
         if p.TABLE[found[2]] is p.input:
             inputs += results
         if types != tuple(value.type for value in results):
@@ -136,7 +196,11 @@ def _parse_types(text: str) -> tuple[TensorType, ...]:
 
 
 def _parse_node(
-    primitive: p.Primitive, arguments: str, types: tuple[TensorType, ...], values: dict[str, Value]
+    primitive: p.Primitive,
+    arguments: str,
+    types: tuple[TensorType, ...],
+    values: dict[str, Value],
+    graphs: dict[str, Graph],
 ) -> tuple[Value, ...]:
     if primitive is p.input:
         return (new_input(json.loads(arguments), types[0]),)
@@ -150,5 +214,13 @@ def _parse_node(
     call = ast.parse(f"_({arguments})", mode="eval").body
     assert isinstance(call, ast.Call)
     operands = [values[argument.id] for argument in call.args if isinstance(argument, ast.Name)]
-    attributes = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    attributes = {str(word.arg): _parse_attribute(word.value, graphs) for word in call.keywords}
     return apply(primitive, operands, attributes)
+
+
+def _parse_attribute(word: ast.expr, graphs: dict[str, Graph]) -> Any:
+    if isinstance(word, ast.Name):
+        return graphs[word.id]
+    if isinstance(word, ast.Tuple) and any(isinstance(entry, ast.Name) for entry in word.elts):
+        return tuple(_parse_attribute(entry, graphs) for entry in word.elts)
+    return ast.literal_eval(word)

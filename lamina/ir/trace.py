@@ -196,6 +196,9 @@ def suspended() -> Iterator[None]:
 class Trace:
     """Collects one program. Use as a context manager; `read` and `write` are called by state objects."""
 
+    # Whether values have numbers while the code runs, so that Python can decide about loops and branches.
+    knows_numbers = False
+
     def __init__(self) -> None:
         self.inputs: list[Value] = []
         self.states: list[State] = []
@@ -230,9 +233,13 @@ class Trace:
 
     def write(self, state: State, tensor: Any) -> None:
         """Record that the state has this value from here on."""
+        self._register(state)
+        self._current[id(state)] = Tensor(self.assigned(state, tensor))
+
+    def assigned(self, state: State, tensor: Any) -> Value:
+        """The value of `tensor`, which must have the state's type."""
         from lamina.ir.bind import as_value
 
-        self._register(state)
         value = as_value(tensor)
         if value.type != TensorType(tuple(state.shape), state.dtype):
             raise ShapeError(
@@ -240,7 +247,7 @@ class Trace:
                 expected=str(TensorType(tuple(state.shape), state.dtype)),
                 got=str(value.type),
             )
-        self._current[id(state)] = Tensor(value)
+        return value
 
     def evaluate(self, value: Value) -> Any:
         """The array of a value, in traces that know the numbers of their inputs; None in all others."""

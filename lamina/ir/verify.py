@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina.core.errors import LaminaError
 from lamina.ir import primitives as p
+from lamina.ir.bodies import bodies, body_inputs
 from lamina.ir.graph import Graph, Node
 from lamina.ir.text import line, number
 
@@ -16,7 +17,7 @@ def verify(graph: Graph) -> None:
     """Raise IllegalGraphError, with the offending line, unless the graph is legal.
 
     Inputs are distinct `input` nodes, no other inputs are used, and every node has the types that the
-    primitive's rule gives for its operands.
+    primitive's rule gives for its operands. Nested graphs are legal, and have the inputs of all bodies.
     """
     if len(set(graph.inputs)) != len(graph.inputs) or any(v.primitive is not p.input for v in graph.inputs):
         raise IllegalGraphError(f"The inputs of a graph are distinct input nodes, got {graph.inputs}.")
@@ -24,6 +25,10 @@ def verify(graph: Graph) -> None:
         fault = _fault(node, graph)
         if fault:
             raise IllegalGraphError("Illegal node in a graph.", expected=fault, got=line(node, number(graph)))
+        for body in bodies(node):
+            if body.inputs != body_inputs([value.type for value in body.inputs]):
+                raise IllegalGraphError(f"The inputs of a nested graph are those of all bodies: {node}.")
+            verify(body)
 
 
 def _fault(node: Node, graph: Graph) -> str | None:

@@ -17,7 +17,7 @@ from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full
 from lamina.ir.constants import is_constant, splat
 from lamina.ir.graph import Node, Value
-from lamina.ir.primitives import CREATES, IMPURE, TABLE
+from lamina.ir.primitives import CONTROLS, CREATES, IMPURE, TABLE
 from lamina.passes.rewrite import LawBook
 
 LARGEST_RESULT = 4096  # bytes
@@ -63,6 +63,7 @@ FOLD.node_law(
         for primitive in TABLE.values()
         if not primitive.has(CREATES)
         and not primitive.has(IMPURE)
+        and not primitive.has(CONTROLS)
         and primitive not in (p.broadcast, p.random_bits)
     ],
     compute_now,

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lamina.ir.graph import Value
+from lamina.ir.primitives import CONTROLS
+from lamina.passes.control import CONTROL, inside
 from lamina.passes.fold import FOLD
 from lamina.passes.moves import MOVES
-from lamina.passes.rewrite import combine, rewrite
+from lamina.passes.rewrite import combine, having, rewrite
 from lamina.passes.simplify import SIMPLIFY
 
 Pass = Callable[[tuple[Value, ...]], tuple[Value, ...]]
@@ -20,7 +22,10 @@ Pass = Callable[[tuple[Value, ...]], tuple[Value, ...]]
 # One walk applies all laws, at each node until none applies: cheaper than a walk for each, and no order
 # of passes to get wrong. At a node, movement is put in canonical form before constants are computed, so
 # that a number repeated is computed once.
-LAWS = combine(MOVES, FOLD, SIMPLIFY)
+LAWS = combine(MOVES, FOLD, SIMPLIFY, CONTROL)
+
+for _primitive in having(CONTROLS):
+    LAWS[_primitive].append(inside(lambda outputs: rewrite(outputs, LAWS)))
 
 
 def simplify(outputs: tuple[Value, ...]) -> tuple[Value, ...]:

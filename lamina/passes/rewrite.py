@@ -12,7 +12,7 @@ Replacement = Value | tuple[Value, ...] | None
 # A law gets a node whose operands are rewritten already, and gives what replaces its result (a tuple when it
 # has several outputs), or None when it does not apply.
 Law = Callable[[Node], Replacement]
-Laws = Mapping[Primitive, Sequence[Law]]
+Laws = Mapping[Primitive, list[Law]]
 
 
 class LawBook:

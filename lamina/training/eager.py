@@ -26,6 +26,8 @@ Array = np.ndarray[Any, Any]
 class EagerTrace(Trace):
     """A trace whose inputs are the given arrays, in order."""
 
+    knows_numbers = True
+
     def __init__(self, arrays: Arrays) -> None:
         super().__init__()
         self._given: Iterator[Array] = iter(arrays)

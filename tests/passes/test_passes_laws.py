@@ -15,6 +15,7 @@ from lamina.core import dtypes
 from lamina.interp.eval import run_graph
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full
+from lamina.ir.bodies import body_inputs
 from lamina.ir.graph import Graph, TensorType, Value
 from lamina.ir.text import to_text
 from lamina.ir.trace import new_input
@@ -48,6 +49,22 @@ def dot(x: Value, y: Value, left: tuple[int, ...], right: tuple[int, ...], batch
 def slice_all(x: Value, start: int, limit: int, stride: int = 1) -> Value:
     n = x.ndim
     return p.slice(x, start=(start,) * n, limit=(limit,) * n, stride=(stride,) * n)
+
+
+def nested(x: Value, function: Callable[..., Value]) -> Graph:
+    inputs = body_inputs([x.type])
+    return Graph(inputs, (function(*inputs),))
+
+
+def loop(x: Value, length: int, step: Callable[..., Value]) -> Value:
+    """x carried through `length` steps, each of which adds a sine."""
+    body = nested(x, lambda h: p.add(p.sin(h), step(h)))
+    return p.scan(x, body=body, length=length, consts=0, carries=1, reverse=False)
+
+
+def branch(x: Value, *functions: Callable[..., Value]) -> Value:
+    branches = tuple(nested(x, function) for function in functions)
+    return p.cond(constant_value(0, "int32"), x, branches=branches)
 
 
 F3, F34, F345 = "float32[3]", "float32[3,4]", "float32[3,4,5]"
@@ -344,6 +361,15 @@ ROWS = [
         lambda: constant_value(np.ones((3, 4)), "float32"),
         "constant broadcast",
     ),
+    # control
+    Row(
+        "laws inside a loop",
+        ("float32[2]",),
+        lambda x: loop(x, 3, lambda h: p.negative(p.negative(h))),
+        "scan",
+    ),
+    Row("scan of no steps -> its start", (F3,), lambda x: p.exp(loop(x, 0, p.exp)), "exp"),
+    Row("cond of a known number -> a branch", (F3,), lambda x: branch(x, p.exp, p.sin), "exp"),
     Row("0 and -0 are two numbers", (), lambda: constant_value(np.array([0.0, -0.0]), "float32"), "constant"),
 ]
 

@@ -8,11 +8,12 @@ The program's entry is `void run(ptr context, i64 thread, i64 threads)`; `contex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lamina.backends.base import KernelReport
-from lamina.backends.cpu import barrier, batches, contract, cost, special
+from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special
+from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.describe import Describer, copy_nest
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index
@@ -75,8 +76,8 @@ class Assembler:
         self.owners: dict[int, Register] = {}
 
     def assemble(self) -> Assembly:
-        phases = [_ordered([self._call(work) for work in phase]) for phase in self.plan.phases]
-        commits = [_ordered([self._call(work) for work in phase]) for phase in self.plan.commits]
+        phases = [ordered([self.call(work) for work in phase]) for phase in self.plan.phases]
+        commits = [ordered([self.call(work) for work in phase]) for phase in self.plan.commits]
         gathers = self._gathers()
         barrier.emit(self.module, self.target)
         self._emit_run(phases, commits, gathers)
@@ -84,11 +85,13 @@ class Assembler:
 
     # -- kernels -------------------------------------------------------------------------------
 
-    def _call(self, work: Work) -> Call:
+    def call(self, work: Work) -> Call | ControlCall:
         stored = writes_of(self.plan, work)
         if isinstance(work, Copy):
             nest = copy_nest(work.source, work.view, work.target)
-            return self._nest_call(nest, f"copy {work.source.type}", "its reader wants it elsewhere")
+            return self.nest_call(nest, f"copy {work.source.type}", "its reader wants it elsewhere")
+        if work in self.plan.controls:
+            return assemble_control.make_call(self, self.plan.controls[work])
         if work.kind == SPECIAL:
             return self._special_call(work)
         describer = Describer(self.plan.fusion, work)
@@ -96,9 +99,9 @@ class Assembler:
             return self._product_call(work, describer, stored)
         by_rows = work in self.plan.rows.groups
         nest = describer.nest(stored, self.plan.guards, by_rows)
-        return self._nest_call(nest, _describe(work), _reason(work), by_rows)
+        return self.nest_call(nest, _describe(work), _reason(work), by_rows)
 
-    def _nest_call(self, nest: Nest, what: str, why: str, by_rows: bool = False) -> Call:
+    def nest_call(self, nest: Nest, what: str, why: str, by_rows: bool = False) -> Call:
         self.assembly.kernels_text.append(nest.text())
         unit = self.plan.rows.unit if by_rows else 0
         kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target, unit))
@@ -196,9 +199,7 @@ class Assembler:
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _emit_run(
-        self, phases: list[list[Call]], commits: list[list[Call]], gathers: list[tuple[Call, Call | None]]
-    ) -> None:
+    def _emit_run(self, phases: Phases, commits: Phases, gathers: list[tuple[Call, Call | None]]) -> None:
         parameters = [("ptr", "context"), ("i64", "thread"), ("i64", "threads")]
         b = Builder(self.module, "run", parameters, plain=True)
         context, thread, threads = b.arguments
@@ -216,18 +217,16 @@ class Assembler:
         self.scratch = b.pointer(scratch, b.multiply(thread, _rounded(self.assembly.scratch_bytes)), "i8")
         self.tables = tables
         self.pointers: dict[Value, Register] = {}
-        called = [call for phase in (*phases, *commits) for call in phase]
-        for value in dict.fromkeys(value for call in called for value in call.kernel.buffers):
-            self.pointers[value] = self._address(value)
+        self.shared: list[Register] = []
+        self.alone = False
+        self.find_addresses([*phases, *commits])
         for plain, _ in gathers:
             for value in plain.kernel.buffers:
                 if value in self.plan.places and value not in self.pointers:
                     self.pointers[value] = self._address(value)
         steps = b.load("i64", b.pointer(context, Slot.STEPS, "i64"))
-        for calls in (*phases, *commits, [call for pair in gathers for call in pair if call is not None]):
-            for position, call in enumerate(calls):
-                self._share(call)
-                self._owner(position)
+        gathering = [call for pair in gathers for call in pair if call is not None]
+        self._find_shares([*phases, *commits, gathering])
         for value in self.plan.program.inputs:
             if value.shape:
                 self._range(value.shape[0], self.plan.rows.unit if self.plan.rows.count else 0)
@@ -235,7 +234,7 @@ class Assembler:
         b.finish()
 
     def _steps(
-        self, steps: Register, phases: list[list[Call]], commits: list[list[Call]],
+        self, steps: Register, phases: Phases, commits: Phases,
         gathers: list[tuple[Call, Call | None]],
     ) -> None:  # fmt: skip
         """One step after the other; leave when a guard was raised or someone asked to stop."""
@@ -253,17 +252,17 @@ class Assembler:
             with b.when(b.compare("icmp ne", gathering, index(0))):
                 self._gather_rows(number, steps, gathers)
                 if not self._gathered_by_rows(gathers):
-                    self._barrier()
+                    self.barrier()
         for phase in phases:
-            self._phase(phase)
-            self._barrier()
+            self.phase(phase)
+            self.barrier()
         raised = b.load("i32", self.flag)
         b.branch_if(b.compare("icmp eq", raised, constant(0, "i32")), commit, out)
         b.start_block(commit)
         for position, phase in enumerate(commits):
-            self._phase(phase)
+            self.phase(phase)
             if position < len(commits) - 1 or not phases:  # one more barrier follows below
-                self._barrier()
+                self.barrier()
         first = b.compare("icmp eq", self.thread, index(0))
         following = b.add(number, 1)
         with b.when(first):
@@ -273,7 +272,7 @@ class Assembler:
                 "i64",
             )
             b.store(asked, b.pointer(self.context, Slot.STOP, "i64"))
-        self._barrier()
+        self.barrier()
         stop = b.load("i64", b.pointer(self.context, Slot.STOP, "i64"))
         b.branch_if(b.compare("icmp eq", stop, index(0)), after, out)
         b.start_block(after)
@@ -295,7 +294,7 @@ class Assembler:
             data = b.load("ptr", b.pointer(self.tables["data"], position, "ptr"))
 
             def gather(call: Call, dtype: str, value: Value = value, data: Register = data) -> None:
-                self._invoke(call, self._gather_pointers(call, data, own), position)  # noqa: B023
+                self.invoke(call, self._gather_pointers(call, data, own), position)  # noqa: B023
                 self._fetch(value, dtype, data, ahead)
 
             if from_bytes is None:
@@ -323,11 +322,11 @@ class Assembler:
         found = {}
         for value in call.kernel.buffers:
             found[value] = (
-                source if value in self.dataset else rows if value is self.rows else self._pointer(value)
+                source if value in self.dataset else rows if value is self.rows else self.pointer(value)
             )
         return found
 
-    def _pointer(self, value: Value) -> Register:
+    def pointer(self, value: Value) -> Register:
         return self.pointers[value] if value in self.pointers else self._address(value)
 
     def _gathered_by_rows(self, gathers: list[tuple[Call, Call | None]]) -> bool:
@@ -341,17 +340,21 @@ class Assembler:
             for work in first
         )
 
-    def _phase(self, calls: list[Call]) -> None:
+    def phase(self, calls: Sequence[Call | ControlCall]) -> None:
         """The kernels of a phase. One that should follow others row by row, but cannot be cut there, waits
-        for them, and they for it.
+        for them, and they for it. Loops and branches come last, so that no thread waits inside for one that
+        is at a kernel of its own.
         """
         for position, call in enumerate(calls):
+            if isinstance(call, ControlCall):
+                assemble_control.emit(self, call)
+                continue
             apart = call.by_rows and not call.kernel.row_tasks
             if apart:
-                self._barrier()
-            self._invoke(call, self.pointers, position)
+                self.barrier()
+            self.invoke(call, self.pointers, position)
             if apart:
-                self._barrier()
+                self.barrier()
 
     def _share(self, call: Call) -> tuple[Register, Register]:
         """(first task, task after the last) of this thread."""
@@ -386,7 +389,7 @@ class Assembler:
             self.owners[position] = b.select(even, place, backwards)
         return self.owners[position]
 
-    def _invoke(self, call: Call, pointers: dict[Value, Register], position: int) -> None:
+    def invoke(self, call: Call, pointers: dict[Value, Register], position: int) -> None:
         """This thread's share of the kernel's tasks; a short kernel is done by one thread."""
         b, tasks = self.b, call.kernel.tasks
         if tasks == 0:
@@ -404,6 +407,9 @@ class Assembler:
         if call.kernel.count is not None:
             listed.append(f"i64 {call.kernel.count}")
         target = f"@{call.kernel.name}"
+        if self.alone:
+            b.emit(f"call void {target}({', '.join([*listed, 'i64 0', f'i64 {tasks}'])})")
+            return
         if call.serial and not (call.by_rows and call.kernel.row_tasks):
             with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
                 b.emit(f"call void {target}({', '.join([*listed, 'i64 0', f'i64 {tasks}'])})")
@@ -412,26 +418,38 @@ class Assembler:
         with b.when(b.compare("icmp slt", begin, end)):
             b.emit(f"call void {target}({', '.join([*listed, f'i64 {begin.text}', f'i64 {end.text}'])})")
 
+    def find_addresses(self, phases: Phases) -> None:
+        """Where everything lies that the calls of these phases work on."""
+        for call in (call for phase in phases for call in phase):
+            for value in call.outside() if isinstance(call, ControlCall) else call.kernel.buffers:
+                if value not in self.pointers:
+                    self.pointers[value] = self._address(value)
+
+    def _find_shares(self, phases: Phases) -> None:
+        """Compute each thread's parts of kernels before the loop over steps."""
+        for calls in phases:
+            for position, call in enumerate(calls):
+                self._owner(position)
+                if isinstance(call, ControlCall):
+                    for part in call.parts:
+                        self._find_shares(part)
+                    self._find_shares([[final for final, _ in call.finals]])
+                else:
+                    self._share(call)
+
     def _address(self, value: Value) -> Register:
         place = self.plan.places[value]
+        if place.kind == "shared":
+            return self.shared[place.at]
         if place.kind == "arena":
             return self.b.pointer(self.arena, place.at, "i8")
         return self.b.load("ptr", self.b.pointer(self.tables[place.kind], place.at, "ptr"))
 
-    def _barrier(self) -> None:
+    def barrier(self) -> None:
+        if self.alone:
+            return
         with self.b.when(self.b.compare("icmp sgt", self.threads, index(1))):
             self.b.emit(f"call void @barrier(ptr {self.context.text}, i64 {self.threads.text})")
-
-
-def _ordered(calls: list[Call]) -> list[Call]:
-    """Those that follow each other in their order; then those that are shared; then the others, long before
-    short, so that they even out.
-    """
-    chain = [call for call in calls if call.by_rows]
-    others = sorted(
-        (call for call in calls if not call.by_rows), key=lambda call: (call.serial, -call.nanoseconds)
-    )
-    return chain + others
 
 
 def _rounded(count: int) -> int:

@@ -23,15 +23,18 @@ from lamina.core.shapes import row_major_strides
 from lamina.ir import primitives as p
 from lamina.ir.bind import full, iota_value
 from lamina.ir.graph import Node, Value, make, rebuild
-from lamina.ir.primitives import REDUCES, Primitive
+from lamina.ir.primitives import CONTROLS, REDUCES, Primitive
 
 LONG = 1 << 15  # elements folded into one from which a reduction is split
 PARTS = 64
 
 
-def decompose(results: Sequence[Value]) -> tuple[Value, ...]:
-    """The same results from primitives that have kernels."""
-    resolve = Resolver()
+def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tuple[Value, ...]:
+    """The same results from primitives that have kernels.
+
+    resolve: knows what the inputs of a nested graph are views of.
+    """
+    resolve = resolve or Resolver()
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
         primitive = node.primitive
@@ -44,6 +47,8 @@ def decompose(results: Sequence[Value]) -> tuple[Value, ...]:
             return [_dot(node, inputs, resolve)]
         if primitive in CONVOLUTIONS:
             return prepared(node, inputs, resolve)
+        if primitive.has(CONTROLS):
+            return _control(node, inputs, resolve)
         if primitive in _READERS:
             copied = tuple(
                 operand if _READERS[primitive](position, operand, resolve) else p.stop_gradient(operand)
@@ -90,6 +95,18 @@ _READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
     p.cumulative_sum: _line,
     p.sort: _line,
 }
+
+
+def _control(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequence[Value]:
+    """What is read inside has memory; carried values lie there in order, since steps write them so."""
+    first = 1 if node.primitive is p.cond else node.attributes["consts"]
+    last = first + node.attributes["carries"] if node.primitive is p.scan else len(inputs)
+    placed = []
+    for position, operand in enumerate(inputs):
+        carried = first <= position < last if node.primitive is not p.cond else position == 0
+        fits = _in_memory(operand, resolve) and (not carried or _in_order(operand, resolve))
+        placed.append(operand if fits else p.stop_gradient(operand))
+    return make(node.primitive, placed, node.attributes, node.types).outputs
 
 
 def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:

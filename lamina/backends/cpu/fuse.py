@@ -98,11 +98,13 @@ class Group:
 class Fusion:
     """Groups of a program, and who computes what. Built by `fuse`."""
 
-    def __init__(self, results: Iterable[Value], guards: Iterable[Value] = ()) -> None:
+    def __init__(
+        self, results: Iterable[Value], guards: Iterable[Value] = (), resolve: Resolver | None = None
+    ) -> None:
         self.results = tuple(results)
         self.guards = {seen_through_moves(guard) for guard in guards}
         self.late: set[Value] = set()  # what depends on a guard: it belongs to the commit, not to the step
-        self.resolve = Resolver()
+        self.resolve = resolve or Resolver()
         self._views: dict[Value, list[tuple[Value, View]]] = {}
         self.groups: list[Group] = []
         self.home: dict[Value, Group] = {}
@@ -399,9 +401,12 @@ def seen_through_moves(value: Value) -> Value:
     return value
 
 
-def fuse(results: Sequence[Value], guards: Sequence[Value] = ()) -> Fusion:
-    """Group everything that the results and the guards are made of. All of these get memory."""
-    fusion = Fusion([*results, *guards], guards)
+def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolver | None = None) -> Fusion:
+    """Group everything that the results and the guards are made of. All of these get memory.
+
+    resolve: knows what the inputs of a nested graph are views of.
+    """
+    fusion = Fusion([*results, *guards], guards, resolve)
     for node in topological(fusion.results):
         fusion.add(node)
     _repeat_cheap_work(fusion)

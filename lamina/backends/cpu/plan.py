@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lamina.backends.base import Program
 from lamina.backends.cpu.fuse import FULL, NEST, SOURCES, Fusion, Group, fuse, occupied, squeeze
@@ -19,13 +20,16 @@ from lamina.ir import primitives as p
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
 
+if TYPE_CHECKING:
+    from lamina.backends.cpu.control import Control
+
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a value lives: ("state", position), ("input", position), ("output", position), ("constant",
-    position) or ("arena", byte offset)."""
+    position), ("arena", byte offset) or, in a nested graph, ("shared", position) with the surroundings."""
 
     kind: str
     at: int
@@ -58,6 +62,7 @@ class Plan:
     constants: list[Value] = field(default_factory=list)
     guards: set[Value] = field(default_factory=set)
     rows: Rows = field(default_factory=Rows)
+    controls: dict[Group, Control] = field(default_factory=dict)
     arena_bytes: int = 0
 
 
@@ -73,12 +78,21 @@ def make_plan(program: Program) -> Plan:
     outputs = _place_outputs(plan, stored)
     commit_groups, copies = _place_updates(plan, stored)
     plan.rows = find_rows(program, fusion)
-    _arrange(plan, commit_groups, outputs, copies)
-    _allocate(plan)
+    arrange(plan, commit_groups, outputs, copies)
+    allocate(plan)
     return plan
 
 
-def _is_whole(view: View, value: Value) -> bool:
+def _plan_controls(plan: Plan) -> None:
+    """Plan what is inside loops and branches; it has to be known what of them is wanted."""
+    from lamina.backends.cpu.control import is_control, plan_control
+
+    for group in plan.fusion.groups:
+        if is_control(group):
+            plan.controls[group] = plan_control(plan, group)
+
+
+def is_whole(view: View, value: Value) -> bool:
     """Whether `value` is its root, element by element in the same order."""
     if squeeze(value.shape) != squeeze(view.root.shape):
         return view.offset == 0 and _same_order(view, value)
@@ -107,7 +121,7 @@ def _place_outputs(plan: Plan, stored: Iterable[Value]) -> list[Copy]:
     for position, value in enumerate(plan.program.outputs):
         view = plan.fusion.resolve(value)
         root = view.root
-        if root.primitive not in SOURCES and root not in taken and _is_whole(view, value):
+        if root.primitive not in SOURCES and root not in taken and is_whole(view, value):
             taken.add(root)
             plan.places[root] = Place("output", position)
             continue
@@ -150,7 +164,7 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
             home is not None
             and home in commit_groups
             and len(wanted[root]) == 1
-            and _is_whole(view, value)
+            and is_whole(view, value)
             and not any(reader is not home for reader in read_by.get(state, ()) if reader in commit_groups)
             and _reads_in_step(fusion, home, root, state)
         )
@@ -180,7 +194,7 @@ def _reads_in_step(fusion: Fusion, group: Group, root: Value, state: Value) -> b
     return True
 
 
-def _arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies: list[Copy]) -> None:
+def arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies: list[Copy]) -> None:
     """Put every kernel into the earliest phase that its operands allow, after those it follows there."""
     fusion, edges = plan.fusion, plan.rows.edges
     level: dict[Group, int] = {}
@@ -227,11 +241,15 @@ def writes_of(plan: Plan, work: Work) -> list[tuple[Value, Value]]:
     """(value, memory) pairs that the work stores."""
     if isinstance(work, Copy):
         return [(work.source, work.target)]
-    return [(value, target) for value in work.values for target in plan.targets.get(value, ())]
+    stored = [(value, target) for value in work.values for target in plan.targets.get(value, ())]
+    if work in plan.controls:
+        stored += [(memory, memory) for memory in plan.controls[work].memory]
+    return stored
 
 
-def _allocate(plan: Plan) -> None:
+def allocate(plan: Plan) -> None:
     """Give every value an address; those whose lives don't overlap share the arena."""
+    _plan_controls(plan)
     program = plan.program
     for position, value in enumerate(program.states):
         plan.places[value] = Place("state", position)
@@ -266,4 +284,4 @@ def _allocate(plan: Plan) -> None:
         plan.arena_bytes = max(plan.arena_bytes, offset + size)
 
 
-__all__ = ["Copy", "Plan", "Work", "make_plan", "reads_of", "writes_of"]
+__all__ = ["Copy", "Plan", "Work", "allocate", "arrange", "is_whole", "make_plan", "reads_of", "writes_of"]

@@ -43,6 +43,10 @@ class Resolver:
         self.copied: set[Value] = set()
         self._known: dict[Value, View] = {}
 
+    def preset(self, value: Value, view: View) -> None:
+        """Say what `value` is a view of: for the inputs of nested graphs."""
+        self._known[value] = view
+
     def __call__(self, value: Value) -> View:
         found = self._known.get(value)
         if found is None:
