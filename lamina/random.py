@@ -44,7 +44,9 @@ class SeedGenerator:
         number = make_default_seed() if seed is None else checked_seed(seed)
         with name_scope(self.name, caller=self):
             self.state = Variable(
-                np.array([fold_seed(number), 0], np.uint32), trainable=False, name="seed_generator_state"
+                stateless.key_of_number(number),
+                trainable=False,
+                name="seed_generator_state",
             )
 
     def next(self, ordered: bool = True) -> Any:
@@ -71,11 +73,6 @@ def checked_seed(seed: Any) -> int:
         ) from None
 
 
-def fold_seed(seed: int) -> int:
-    """A seed of up to 64 bits as 32 bits."""
-    return (seed ^ (seed >> 32)) & 0xFFFFFFFF if seed >= 0 else seed & 0xFFFFFFFF
-
-
 def make_default_seed() -> int:
     """A new seed for something that was given none."""
     return _default_seeds.randint(1, 10**9)
@@ -100,7 +97,10 @@ def draw_seed(seed: int | SeedGenerator | None) -> Any:
         return seed.next()
     if seed is None:
         return global_seed_generator().next()
-    return np.array([fold_seed(checked_seed(seed)), 0], np.uint32)
+    return stateless.key_of_number(checked_seed(seed))
+
+
+stateless.set_seed_reader(draw_seed)
 
 
 def set_random_seed(seed: int) -> None:

@@ -14,6 +14,7 @@ from lamina.ir import primitives as p
 from lamina.ops.arithmetic import divide
 from lamina.ops.convert import as_float, as_tensor, dtype_of
 from lamina.ops.registry import op
+from lamina.ops.resizing import weighted
 from lamina.ops.spatial import Ints, channels_last, in_format, per_axis, resolve_padding, spatial_rank
 
 Numbers = int | Sequence[int]
@@ -127,13 +128,3 @@ def adaptive_max_pool(inputs: Any, output_size: Numbers, data_format: str | None
 
 def _spans(extent: int, count: int) -> list[tuple[int, int]]:
     return [(place * extent // count, -(-(place + 1) * extent // count)) for place in range(count)]
-
-
-def weighted(x: Any, weights: np.ndarray[Any, Any], axis: int) -> Any:
-    """x with its elements along `axis` replaced by sums of them, with weights [results, elements]."""
-    matrix = as_tensor(np.asarray(weights).view(Array), dtype_of(x))
-    before, after = x.shape[:axis], x.shape[axis + 1 :]
-    lines = p.reshape(x, shape=(prod(before), x.shape[axis], prod(after)))
-    spread = p.broadcast(matrix, shape=(prod(before), *matrix.shape), axes=(1, 2))
-    product = p.dot(spread, lines, contract=((2,), (1,)), batch=((0,), (0,)))
-    return p.reshape(product, shape=(*before, matrix.shape[0], *after))

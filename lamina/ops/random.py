@@ -7,12 +7,13 @@ asking for bits of a larger shape. `lamina.random` keeps the keys for the user.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lamina.core import dtypes
-from lamina.core.errors import ArgumentError, DTypeError
+from lamina.core.errors import ArgumentError, DTypeError, StateError
 from lamina.core.shapes import normalize_axis
 from lamina.ir import primitives as p
 from lamina.ir.trace import Tensor
@@ -23,6 +24,35 @@ from lamina.ops.special import erfinv_single
 # How many random bits the fraction of a uniform number has: as many as its dtype can hold exactly.
 _FRACTION_BITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 _GAMMA_TRIES = 8
+
+_key_of: Callable[[Any], Any] | None = None
+
+
+def set_seed_reader(key_of: Callable[[Any], Any]) -> None:
+    """Who knows the key that a `seed` argument stands for: `lamina.random` does, with its generators."""
+    global _key_of
+    _key_of = key_of
+
+
+def key_of(seed: Any) -> Any:
+    """The key for a `seed` argument: a whole number, a `SeedGenerator`, or None for the global generator."""
+    if _key_of is not None:
+        return _key_of(seed)
+    if isinstance(seed, int):
+        return key_of_number(seed)
+    raise StateError(
+        "No generator of random numbers is there yet.", fix="import lamina.random, or give a number as seed."
+    )
+
+
+def key_of_number(seed: int) -> Any:
+    """The key that a whole number stands for."""
+    return np.array([fold_seed(seed), 0], np.uint32)
+
+
+def fold_seed(seed: int) -> int:
+    """A seed of up to 64 bits as 32 bits."""
+    return (seed ^ (seed >> 32)) & 0xFFFFFFFF if seed >= 0 else seed & 0xFFFFFFFF
 
 
 def bits(key: Any, shape: Any) -> Any:

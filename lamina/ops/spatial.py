@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina.core import windows
@@ -110,3 +110,30 @@ def spatial_rank(x: Any, name: str, most: int = 3) -> int:
             fix="add the missing axis with ops.expand_dims, for instance a batch of one, or one channel.",
         )
     return rank
+
+
+# --- images ----------------------------------------------------------------------------------------
+
+
+def batch_of_images(images: Any, data_format: str | None) -> tuple[Any, Callable[[Any], Any]]:
+    """`images` as [batch, height, width, channels], and what brings a result back to the form they had.
+
+    images: one image or a batch of them, channels last or first. ShapeError for any other rank.
+    """
+    x = as_tensor(images)
+    if len(x.shape) not in (3, 4):
+        raise ShapeError(
+            "Images are one image [height, width, channels], or a batch of them.",
+            expected="rank 3 or 4",
+            got=f"shape {tuple(x.shape)}",
+            fix="grey images need a last axis of one channel: images[..., None].",
+        )
+    batched = len(x.shape) == 4
+    x = channels_last(x, data_format, batched)
+    x = x if batched else p.reshape(x, shape=(1, *x.shape))
+
+    def restore(result: Any) -> Any:
+        result = result if batched else p.reshape(result, shape=result.shape[1:])
+        return in_format(result, data_format, batched)
+
+    return x, restore

@@ -131,6 +131,11 @@ COVERED = {
         soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
         sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink threshold unfold
     """,
+    "ops.image": """
+        affine_transform crop_images elastic_transform extract_patches extract_patches_3d
+        gaussian_blur hsv_to_rgb map_coordinates pad_images perspective_transform resize
+        rgb_to_grayscale rgb_to_hsv scale_and_translate sobel_edges ssim
+    """,
     "ops.linalg": """
         norm
     """,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from op_rows import ROWS, normal, row, rows, whole
+import numpy as np
+from op_rows import ROWS, between, normal, row, rows, whole
 
 __all__ = ["ROWS"]
 
@@ -106,4 +107,134 @@ rows(
 )
 rows(
     "extract_patches_3d", row(normal(2, 4, 4, 6, 2), 2), row(normal(4, 4, 6, 1), (2, 3, 2), 1, padding="same")
+)
+
+# --- resizing --------------------------------------------------------------------------------------
+for _way in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"):
+    rows(
+        "resize",
+        row(normal(2, 5, 6, 3), (10, 12), _way, tolerance=2e-5, judge="jax"),
+        row(normal(2, 9, 7, 2), (4, 11), _way, tolerance=2e-5, judge="jax"),
+        row(normal(2, 9, 7, 2), (4, 3), _way, True, tolerance=2e-5, judge="jax"),
+        row(whole(0, 256, 9, 7, 3, dtype="uint8"), (4, 11), _way, judge="jax"),
+    )
+rows(
+    "resize",
+    row(normal(2, 3, 9, 7), (4, 5), data_format=FIRST, judge="jax", tolerance=2e-5),
+    row(normal(2, 9, 7, 1), (4, 5), crop_to_aspect_ratio=True, judge="jax", tolerance=2e-5),
+    row(normal(2, 4, 9, 1), (8, 5), crop_to_aspect_ratio=True, judge="jax", tolerance=2e-5),
+    row(normal(2, 9, 4, 1), (5, 6), pad_to_aspect_ratio=True, fill_value=2.0, judge="jax", tolerance=2e-5),
+    row(normal(4, 9, 1), (5, 6), pad_to_aspect_ratio=True, judge="jax", tolerance=2e-5),
+)
+for _way in ("linear", "cubic", "lanczos3"):
+    rows(
+        "scale_and_translate",
+        row(
+            normal(2, 9, 7, 3), (2, 6, 8, 3), np.float32([0.6, 1.3]), np.float32([0.4, -1.0]), (1, 2), _way,
+            judge="jax", tolerance=2e-5,
+        ),
+    )  # fmt: skip
+rows(
+    "scale_and_translate",
+    row(normal(9, 7), (9, 4), np.float32([0.5]), np.float32([0.0]), (-1,), "bilinear", False, judge="jax"),
+)
+
+# --- colours ---------------------------------------------------------------------------------------
+rows(
+    "rgb_to_grayscale",
+    row(between(0, 1, 2, 4, 5, 3), judge="jax"),
+    row(normal(2, 4, 5, 1), judge="jax"),
+    row(whole(0, 256, 4, 5, 3, dtype="uint8"), judge="jax"),
+    row(normal(2, 3, 4, 5), FIRST, judge="jax"),
+)
+rows("rgb_to_hsv hsv_to_rgb", row(between(0, 1, 2, 4, 5, 3), judge="jax", tolerance=1e-5))
+rows(
+    "rgb_to_hsv hsv_to_rgb",
+    row(np.zeros((1, 2, 3), np.float32)),
+    row(between(0, 1, 3, 4, 5), FIRST, judge="jax"),
+)
+rows(
+    "rgb_to_hsv", row(np.float32([[[0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1]]]))
+)
+
+# --- filters ---------------------------------------------------------------------------------------
+rows(
+    "gaussian_blur",
+    row(normal(2, 6, 7, 3), data_format="channels_last", judge="jax"),
+    row(normal(6, 7, 2), (5, 3), (1.5, 0.5), "channels_last", judge="jax"),
+    row(normal(2, 2, 6, 7), (3, 5), (1.5, 0.5), FIRST, judge="jax"),
+)
+rows("sobel_edges", row(normal(2, 6, 7, 3), judge="jax"), row(normal(2, 3, 6, 7), FIRST, judge="jax"))
+rows(
+    "ssim",
+    row(between(0, 1, 2, 14, 13, 3), between(0, 1, 2, 14, 13, 3), tolerance=2e-5),
+    row(between(0, 1, 8, 9, 1), between(0, 1, 8, 9, 1), 2.0, 5, 1.0, tolerance=2e-5),
+)
+
+# --- frames ----------------------------------------------------------------------------------------
+rows(
+    "pad_images",
+    row(normal(2, 5, 6, 3), 1, 2, 3, 4),
+    row(normal(5, 6, 3), 1, None, None, 2, 8, 9),
+    row(normal(2, 3, 5, 6), 1, 2, 0, 0, data_format=FIRST),
+)
+rows(
+    "crop_images",
+    row(normal(2, 8, 9, 3), 1, 2, 3, 4),
+    row(normal(8, 9, 3), None, 2, 1, None, 4, 5),
+    row(normal(2, 3, 8, 9), 1, 2, 0, 0, data_format=FIRST),
+)
+
+# --- warping ---------------------------------------------------------------------------------------
+AFFINE = np.float32([[1, 0.2, -0.7, 0.1, 0.8, 0.3, 0, 0], [0.5, 0, 1.2, 0, 1.5, -2, 0, 0]])
+for _mode in ("constant", "nearest", "wrap", "mirror", "reflect"):
+    rows(
+        "map_coordinates",
+        *(
+            row(normal(5, 6), between(-9, 14, 2, 3, 7), order, _mode, 0.5, judge="jax", tolerance=1e-5)
+            for order in (0, 1)
+        ),
+    )
+    rows(
+        "affine_transform",
+        row(
+            normal(2, 5, 6, 3), AFFINE,
+            "bilinear", _mode, 0.25, judge="jax", tolerance=1e-4,
+        ),
+    )  # fmt: skip
+rows(
+    "map_coordinates",
+    row(normal(4, 5, 3), between(0, 2, 3, 6), 1, judge="jax", tolerance=1e-5),
+    row(whole(0, 90, 4, 5), between(0, 3, 2, 6), 1, judge="jax"),
+    row(normal(1, 5), between(-3, 4, 2, 6), 1, "mirror", judge=None),
+)
+rows(
+    "affine_transform",
+    row(normal(5, 6, 3), np.float32([1, 0, 1.4, 0, 1, -0.6, 0, 0]), "nearest", judge="jax"),
+    row(
+        normal(1, 3, 5, 6),
+        np.float32([1, 0, 1.3, 0, 1, -0.6, 0, 0]),
+        data_format=FIRST,
+        judge="jax",
+        tolerance=1e-5,
+    ),
+)
+CORNERS = np.float32([[0, 0], [6, 0], [0, 5], [6, 5]])
+MOVED = np.float32([[1, 0.5], [5, 0], [0.3, 4], [6, 5.2]])
+rows(
+    "perspective_transform",
+    row(normal(5, 6, 3), CORNERS, MOVED, judge="jax", tolerance=2e-4),
+    row(
+        normal(2, 5, 6, 1),
+        np.stack([CORNERS, MOVED]),
+        np.stack([MOVED, CORNERS]),
+        judge="jax",
+        tolerance=2e-4,
+    ),
+    row(normal(1, 2, 5, 6), CORNERS, MOVED, "nearest", 1.5, FIRST, judge="jax"),
+)
+rows(
+    "elastic_transform",
+    row(normal(2, 8, 9, 3), 5.0, 1.0, seed=3, judge=None),
+    row(normal(8, 9, 1), seed=1, judge=None),
 )
