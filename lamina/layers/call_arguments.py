@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import ops
 from lamina.core import dtypes, tree
-from lamina.core.errors import ArgumentError
+from lamina.core.errors import ArgumentError, DTypeError
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor
 from lamina.layers import infer, shapes
@@ -58,6 +58,11 @@ def convert_leaf(value: Any, dtype: str, autocast: bool) -> Any:
         if isinstance(value, (np.generic, type)) or not arrayish:
             return value
         value = ops.convert_to_tensor(value)
+    if value.dtype == "string":
+        raise DTypeError(
+            "This layer computes with numbers, but its input is strings.",
+            fix="put TextVectorization (sentences) or StringLookup (categories) in front of it.",
+        )
     have = dtypes.standardize(value.dtype)
     if autocast and dtypes.is_float(have) and dtypes.is_float(dtype) and have != dtype:
         if isinstance(value, KerasTensor):

@@ -39,7 +39,7 @@ class InputLayer(Layer):
             )
         if input_tensor is None:
             full = _full_shape(self, shape, batch_size, batch_shape)
-            input_tensor = KerasTensor(full, dtypes.standardize(dtype), name=self.name)
+            input_tensor = KerasTensor(full, _dtype(dtype), name=self.name)
         elif not isinstance(input_tensor, KerasTensor):
             raise ArgumentError(
                 f"{describe_layer(self)}: the tensor must be a KerasTensor, got {input_tensor!r}."
@@ -95,8 +95,9 @@ def Input(  # noqa: N802 - Keras' name
     """A KerasTensor to build a model from.
 
     shape: of one example, None for extents that vary; or batch_shape: with the batch. batch_size: if it is
-    fixed. dtype: "float32" by default. name: the key of this input in a dict of data. tensor: a KerasTensor
-    to use. optional: the model accepts None for it. Raises ArgumentError or ShapeError for what is no shape.
+    fixed. dtype: "float32" by default; "string" for layers such as TextVectorization. name: the key of this
+    input in a dict of data. tensor: a KerasTensor to use. optional: the model
+    accepts None for it. Raises ArgumentError or ShapeError for what is no shape.
 
     >>> x = Input(shape=(784,))
     >>> model = lamina.Model(x, lamina.layers.Dense(10)(x))
@@ -114,6 +115,11 @@ def Input(  # noqa: N802 - Keras' name
     )
     output: KerasTensor = layer.output
     return output
+
+
+def _dtype(dtype: Any) -> str:
+    """Numbers of a dtype, or strings, which layers on the host turn into numbers."""
+    return "string" if dtype == "string" else dtypes.standardize(dtype)
 
 
 def _full_shape(layer: InputLayer, shape: Any, batch_size: int | None, batch_shape: Any) -> shapes.Shape:
@@ -135,7 +141,7 @@ def _check_agreement(
         (batch_size is None or tensor.shape[:1] == (batch_size,))
         and (shape is None or tuple(shape) == tensor.shape[1:])
         and (batch_shape is None or tuple(batch_shape) == tensor.shape)
-        and (dtype is None or dtypes.standardize(dtype) == tensor.dtype)
+        and (dtype is None or _dtype(dtype) == tensor.dtype)
     )
     if not fits:
         raise ArgumentError(

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from lamina.core import tree
+from lamina.layers.host import Prepared
 from lamina.layers.input_layer import Input
 from lamina.layers.input_spec import InputSpec
 from lamina.layers.layer import Layer
@@ -15,6 +16,7 @@ from lamina.models import graph_config
 from lamina.models import inputs as model_inputs
 from lamina.models.function import Function
 from lamina.models.graph import LayerGraph, connect
+from lamina.models.host import HostStage, stage_of
 from lamina.models.model import Model
 from lamina.models.registry import REGISTRY
 
@@ -79,7 +81,20 @@ class Functional(Function, Model):
     def _check_inputs(self, inputs: Any) -> None:
         """`call` matches the inputs with the graph."""
 
+    @property
+    def _host_stage(self) -> HostStage | None:
+        """What of the model runs on the host; found anew for each graph."""
+        known = self.__dict__.get("_stage")
+        if known is None or known[0] is not self._graph:
+            known = self.__dict__["_stage"] = (self._graph, stage_of(self._graph))
+        stage: HostStage | None = known[1]
+        return stage
+
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if isinstance(inputs, Prepared):
+            stage = self._host_stage
+            assert stage is not None
+            return _unwrapped(stage.run(inputs, lambda operation, args, kwargs: operation(*args, **kwargs)))
         values = model_inputs.standardize(self, self._graph.inputs, inputs)
         if mask is not None:
             values = [with_mask(value, given) for value, given in zip(values, tree.leaves(mask))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +42,19 @@ class LayerGraph:
         Returns a structure like `outputs`.
         """
         known = {id(tensor): value for tensor, value in zip(self.flat_inputs, values)}
-        for node in self.nodes:
+        self.apply(self.nodes, known, apply)
+        return tree.map_structure(lambda tensor: known[id(tensor)], self.outputs)
+
+    @staticmethod
+    def apply(nodes: Iterable[Node], known: dict[int, Any], apply: Apply) -> None:
+        """Run some nodes in order. known: values by id of their tensor; the results are put in."""
+        for node in nodes:
             if node.is_input:
                 continue
             args, kwargs = node.fill(known)
             results = apply(node.operation, args, kwargs)
             for tensor, value in zip(node.outputs, tree.flatten(results)):
                 known.setdefault(id(tensor), value)
-        return tree.map_structure(lambda tensor: known[id(tensor)], self.outputs)
 
 
 def connect(inputs: Any, outputs: Any, name: str) -> LayerGraph:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lamina import ops
 from lamina.core import dtypes, tree
 from lamina.core.errors import ArgumentError, ShapeError
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.call_arguments import convert
+from lamina.layers.host import STRING, as_text
 from lamina.layers.input_layer import InputLayer
 from lamina.layers.masks import get_mask, with_mask
 
@@ -20,11 +23,12 @@ def standardize(model: Any, declared: Any, given: Any) -> list[Any]:
     Raises ArgumentError for a wrong number or wrong names, ShapeError for wrong shapes, naming the input.
     """
     wanted: list[KerasTensor] = tree.flatten(declared)
-    flat = _in_order(model, declared, wanted, given)
+    flat = in_order(model, declared, wanted, given)
     return [_fitted(model, tensor, value) for tensor, value in zip(wanted, flat)]
 
 
-def _in_order(model: Any, declared: Any, wanted: list[KerasTensor], given: Any) -> list[Any]:
+def in_order(model: Any, declared: Any, wanted: list[KerasTensor], given: Any) -> list[Any]:
+    """`given`, matched by name or by position, as a flat list; ArgumentError when it does not match."""
     if isinstance(given, Mapping):
         by_key = isinstance(declared, Mapping)
         keys = sorted(declared) if by_key else [tensor.name for tensor in wanted]
@@ -38,6 +42,8 @@ def _in_order(model: Any, declared: Any, wanted: list[KerasTensor], given: Any) 
                     got=f"the keys {', '.join(map(str, given))}",
                 )
         return [leaf for key in keys for leaf in tree.leaves(given[key])]
+    if not tree.is_branch(declared) and wanted[0].dtype == STRING:
+        return [given]
     if not tree.is_branch(declared):
         given = convert(given, wanted[0].dtype, autocast=False, positional=True)
         if isinstance(given, (list, tuple)) and len(given) == 1:
@@ -95,6 +101,8 @@ def _fitted(model: Any, tensor: KerasTensor, value: Any) -> Any:
             fix="pass data, or declare Input(..., optional=True).",
         )
     mask = get_mask(value)
+    if tensor.dtype == STRING:
+        return value if isinstance(value, KerasTensor) else as_text(np.asarray(value))
     if isinstance(value, KerasTensor):
         if dtypes.standardize(value.dtype) != tensor.dtype:
             value = KerasTensor(value.shape, tensor.dtype, name=value.name)

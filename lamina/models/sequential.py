@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, ShapeError
 from lamina.core.naming import current_path
@@ -151,6 +153,16 @@ class Sequential(Model):
 
     def _lock_state(self) -> None:
         """Layers can still be added."""
+
+    def _prepare_on_host(self, x: Any) -> Any:
+        first = self.layers[0] if self.layers else None
+        if self._functional is None and x is not None and getattr(first, "_runs_on_host", False):
+            self.build((None, *np.shape(x)[1:]))
+        return super()._prepare_on_host(x)
+
+    @property
+    def _host_stage(self) -> Any:
+        return None if self._functional is None else self._functional._host_stage
 
     # --- calling -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import numpy as np
 from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.errors import DataError, DTypeError
+from lamina.layers.host import Prepared
 
 _SHORTER = {"int64": "int32", "uint64": "uint32"}
 _KINDS = {
@@ -22,6 +23,12 @@ _KINDS = {
     "c": "complex numbers",
     "V": "records",
 }
+
+
+_WORDS = (
+    "begin the model with TextVectorization (sentences) or StringLookup (categories); "
+    "numbers in disguise: .astype('float32')."
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ def _suffix(path: Sequence[Any]) -> str:
 
 def _collapse(data: Any) -> Any:
     """Lists of numbers (of lists of numbers) as arrays; lists of arrays stay lists."""
+    if isinstance(data, Prepared):
+        return data
     if isinstance(data, dict):
         return {key: _collapse(value) for key, value in data.items()}
     if not isinstance(data, (list, tuple)):
@@ -182,6 +191,8 @@ def _refuse_other_than_numbers(array: np.ndarray[Any, Any], name: str) -> np.nda
         got=f"dtype {array.dtype}; the first value is {example}",
         fix="number the classes: classes, y = np.unique(y, return_inverse=True)."
         if labels
+        else _WORDS
+        if isinstance(array.flat[0] if array.size else None, (str, bytes))
         else "turn it into numbers; if they are numbers in disguise: .astype('float32').",
     )
 

@@ -248,7 +248,8 @@ class Trainer(Compiling):
 
         data = x if is_source(x) else self._data_set(x, finite=False)
         self._ensure_built(data if isinstance(data, DataSet) else None)
-        return predict(self, data, x, batch_size, verbose, steps, callbacks)
+        given = x if self._host_stage is None else None
+        return predict(self, data, given, batch_size, verbose, steps, callbacks)
 
     # --- one batch ---------------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ class Trainer(Compiling):
                 return ready(x)
         data = self._data_set(x, finite=False)
         self._ensure_built(data)
-        return self._predictor.batch(data, "batch", x)
+        return self._predictor.batch(data, "batch", x if self._host_stage is None else None)
 
     # --- preparation -------------------------------------------------------------------------------
 
@@ -295,15 +296,25 @@ class Trainer(Compiling):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, finite: bool = True
     ) -> DataSet:
         """What the user gave as arrays that belong together, checked as far as that needs no program."""
-        x = to_leaves(x, "x", finite)
+        prepared = self._prepare_on_host(x)
+        x = to_leaves(prepared, "x", finite)
         # A loss of the user's own may give NaN a meaning, such as "not known".
         y = to_leaves(y, "y", finite=self._compile_loss is None or self._compile_loss.is_built_in)
         sample_weight = weights.checked(to_leaves(sample_weight, "sample_weight"))
         if class_weight is not None:
             names = getattr(self, "output_names", None)
             sample_weight = weights.weigh_classes(y, sample_weight, class_weight, names)
-        checks.inputs_fit(self, x)
+        if self._host_stage is None:
+            checks.inputs_fit(self, x)
         return DataSet(x, y, sample_weight)
+
+    # What of the model runs on the host, before the compiled part; models with a graph say.
+    _host_stage: Any = None
+
+    def _prepare_on_host(self, x: Any) -> Any:
+        """`x` with strings and categories as numbers, if the model begins with layers that do so."""
+        stage = self._host_stage
+        return x if stage is None or x is None else stage.prepare(self, x)
 
     def _batch(self, class_weight: Any, batch: Any) -> DataSet:
         """A batch that the user's data yielded."""

@@ -208,6 +208,9 @@ row("weights that are all zero", "sample weights")(
     lambda: model().fit(X, LABELS, sample_weight=np.zeros(64), verbose=0)
 )
 row("text in x", "strings", "astype")(lambda: model().fit(X.astype(str), LABELS, verbose=0))
+row("sentences for a numeric model", "TextVectorization", "StringLookup")(
+    lambda: model().fit(np.array(["good film", "bad film"] * 32), LABELS, verbose=0)
+)
 row("Python objects in x", "Python objects")(lambda: model().fit(X.astype(object), LABELS, verbose=0))
 row("dates in x", "dates")(lambda: model().fit(np.zeros((64, 4), "datetime64[s]"), LABELS, verbose=0))
 row("complex numbers in x", "complex")(lambda: model().fit(X.astype("complex64"), LABELS, verbose=0))
