@@ -156,6 +156,11 @@ class DataAdapter:
         """At least one row of data, for building the model and looking at the targets."""
         raise NotImplementedError
 
+    def first_batch(self) -> tuple[BatchType, Arrays]:
+        """A batch, and its type."""
+        batch_type = self.batch_types()[0]
+        return batch_type, [array[: batch_type.types[0].shape[0]] for array in self.sample().arrays]
+
     def begin_epoch(self) -> None:
         """The next epoch starts."""
         raise NotImplementedError

@@ -123,7 +123,7 @@ class Trainer(Compiling):
                 )
             try:
                 self.history = callbacks.add_history()
-                run = Run(order_seed, callbacks)
+                run = Run(order_seed, callbacks, train.first_batch())
                 callbacks.set_run(run)
                 self.stop_training = False
                 callbacks.on_train_begin()

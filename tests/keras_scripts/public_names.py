@@ -18,7 +18,7 @@ COVERED = {
     "callbacks": """
         BackupAndRestore CSVLogger Callback CallbackList EarlyStopping History LambdaCallback
         LearningRateScheduler ModelCheckpoint ProgbarLogger ReduceLROnPlateau RemoteMonitor
-        SwapEMAWeights TerminateOnNaN
+        SwapEMAWeights TensorBoard TerminateOnNaN
     """,
     "config": """
         backend disable_interactive_logging disable_traceback_filtering enable_interactive_logging
@@ -216,6 +216,7 @@ DIFFERENCES = [
     ),
     ("tree.assert_same_structure", "check_types", "", "deprecated in Keras, without effect"),
     ("optimizers.AdamW", "OPTIONS", "", "taken as **options, see Optimizer"),
+    ("callbacks.TensorBoard", "", "write_gradients", "histograms of gradients, as Keras 1 had them"),
     *[
         (f"optimizers.{name}", "OPTIONS weight_decay", "", "taken as **options, see Optimizer")
         for name in _WITH_OPTIONS.split()

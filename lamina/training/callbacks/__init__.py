@@ -10,6 +10,7 @@ from lamina.training.callbacks.progress import ProgbarLogger
 from lamina.training.callbacks.records import CSVLogger, RemoteMonitor
 from lamina.training.callbacks.simple import LambdaCallback, LearningRateScheduler
 from lamina.training.callbacks.stopping import EarlyStopping, MonitorCallback, TerminateOnNaN
+from lamina.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -26,5 +27,6 @@ __all__ = [
     "ReduceLROnPlateau",
     "RemoteMonitor",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
