@@ -39,6 +39,10 @@ class ConvolveSpec:
     x is 0 outside its `image`. Strides count elements: x_strides along (n, *image), y_strides along
     (n, *output), w_strides along (*kernel, c, o); channels of x and y are neighbours, groups follow each
     other there, and in w they are `w_group` apart. channels and outputs count those of one group.
+
+    spread: not () if the gradient that is read - as x of a `turned` convolution, as y by the gradient of w -
+    is that of a pooling with windows of these sizes, side by side. In memory are then, dense, the gradients
+    of the maxima, and for each the position of its maximum in the window.
     """
 
     batch: int
@@ -56,6 +60,7 @@ class ConvolveSpec:
     w_group: int
     y_strides: tuple[int, ...]
     dtype: str = "float32"
+    spread: Shape = ()
 
     @staticmethod
     def contiguous(

@@ -36,7 +36,7 @@ class FilterPlan(BoxPlan):
     parts: how many partial sums, each over a share of the batch, are made; they are added up elsewhere.
     images, lines: pixels are taken in passes of so many images, or so many lines of one. Between passes the
     sums rest in scratch. band: extents of the part of the padded images that a pass touches; None where x is
-    read where it lies.
+    read where it lies. Where y is spread from pooled gradients, a pass does so in scratch.
     """
 
     parts: int
@@ -72,6 +72,13 @@ class FilterPlan(BoxPlan):
         return 0 if self.band is None else round_up(prod(self.band), 64)
 
     @property
+    def spread_elements(self) -> int:
+        """Elements of scratch for the images of y that a pass spreads."""
+        spec = self.spec
+        count = self.images * prod(spec.output) * spec.outputs * spec.groups
+        return round_up(count, 64) if spec.spread else 0
+
+    @property
     def block_tiles(self) -> int:
         """Tiles of a task, for one group and one panel."""
         return prod(axis.block for axis in self.axes)
@@ -84,7 +91,7 @@ class FilterPlan(BoxPlan):
 
     @property
     def scratch_bytes(self) -> int:
-        elements = self.band_elements + self.resting_elements
+        elements = self.band_elements + self.spread_elements + self.resting_elements
         return round_up(elements * dtypes.itemsize(self.sum_dtype), 64)
 
     @property
@@ -121,11 +128,13 @@ def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPla
     extents = (*spec.kernel, spec.channels)
     places = [every * stride for every, stride in zip(spec.dilation, x_strides[1:])]
     joined = collapsed([StepAxis(*axis) for axis in zip(extents, (*places, 1), c_rows)])
+    pixels = images, lines, *spec.output[1:]
+    y_strides = spec.y_strides
+    if spec.spread:
+        y_strides = row_major_strides((*pixels, spec.outputs * spec.groups))[:-1]
     moves = [
         StepAxis(extent, step * a, b)
-        for extent, step, a, b in zip(
-            (images, lines, *spec.output[1:]), (1, *spec.strides), x_strides, spec.y_strides
-        )
+        for extent, step, a, b in zip(pixels, (1, *spec.strides), x_strides, y_strides)
     ]
     steps = collapsed(moves) if lines == spec.output[0] else (moves[1], *collapsed(moves[2:]))
     inner = [spec.batch // parts * prod(spec.output[:-1]), spec.output[-1]]
@@ -151,7 +160,7 @@ def _pass(spec: ConvolveSpec, target: Target, parts: int, size: int) -> tuple[in
     y = prod(spec.output) * spec.outputs * spec.groups
     images = spec.batch // parts
     fitting = room // max(size * (x + y), 1)
-    if fitting >= 1 or spec.output[0] == 1:
+    if fitting >= 1 or spec.output[0] == 1 or spec.spread:
         return max(count for count in range(1, max(fitting, 1) + 1) if images % count == 0), spec.output[0]
     lines = max(1, spec.output[0] * room // (size * (x + y)))
     return 1, ceil(spec.output[0] / ceil(spec.output[0] / lines))
@@ -183,11 +192,13 @@ class FilterKernel:
         self.scratch, self.begin, self.end = builder.arguments[-3:]
         self.element, self.total = ELEMENT[plan.spec.dtype], ELEMENT[plan.sum_dtype]
         a = Stored(plan.sum_dtype if plan.band else plan.spec.dtype)
-        self.sums = TileSums(builder, plan.target, a, Stored(plan.spec.dtype), plan.panel_stride, epilogue)
+        b = Stored(plan.sum_dtype if plan.spec.spread else plan.spec.dtype)
+        self.sums = TileSums(builder, plan.target, a, b, plan.panel_stride, epilogue)
         self.rolled = self.sums.is_long(places_of(plan), plan.depth)
         self.walk = Walk(builder)
         self.packer = Packer(builder, plan.target, plan.spec.dtype)
-        self.rest = builder.pointer(self.scratch, plan.band_elements, self.total)
+        self.spread = builder.pointer(self.scratch, plan.band_elements, self.total)
+        self.rest = builder.pointer(self.spread, plan.spread_elements, self.total)
 
     def emit(self) -> None:
         builder, plan, height = self.builder, self.plan, self.spec.output[0]
@@ -243,6 +254,13 @@ class FilterKernel:
         a = builder.pointer(self.x, builder.multiply(image, spec.x_strides[0]), self.element)
         b = builder.pointer(self.y, builder.multiply(image, spec.y_strides[0]), self.element)
         b = builder.pointer(b, builder.multiply(line, spec.y_strides[1]), self.element)
+        if spec.spread:
+            offset = builder.multiply(image, spec.y_strides[0])
+            which = builder.pointer(builder.arguments[3], offset, "i8")
+            extents, channels = (plan.images, *spec.output), spec.outputs * spec.groups
+            low = (0,) * len(spec.output)
+            self.packer.spread(b, which, spec.output, spec.spread, extents, channels, low, self.spread)
+            b = self.spread
         top = builder.multiply(line, spec.strides[0])
         if plan.band is not None:
             starts = [builder.subtract(top, spec.low[0]), *(index(-low) for low in spec.low[1:])]
@@ -258,7 +276,7 @@ class FilterKernel:
             here = builder.pointer(a, builder.multiply(tile.group, spec.channels), ELEMENT[self.sums.a.dtype])
             for side, axis in zip(tile.sides, plan.axes):
                 here = builder.pointer(here, builder.multiply(side.start, axis.a), ELEMENT[self.sums.a.dtype])
-            there = builder.pointer(b, tile.column, self.element)
+            there = builder.pointer(b, tile.column, ELEMENT[self.sums.b.dtype])
             self._tile(tile, block, here, there, steps)
 
     def _tile(self, tile: FilterTile, block: Blocks, a: Register, b: Register, steps: Sequence[Step]) -> None:

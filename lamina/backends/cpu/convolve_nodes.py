@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import gcd, prod
+from typing import Any
 
 from lamina.backends.cpu.convolve_boxes import ConvolveSpec
 from lamina.backends.cpu.convolve_filter import filter_parts
@@ -14,18 +15,42 @@ from lamina.core.shapes import Shape
 from lamina.ir import primitives as p
 from lamina.ir.bind import full
 from lamina.ir.graph import Node, TensorType, Value, make
-from lamina.ir.primitives import CONTRACTS, Primitive
+from lamina.ir.primitives import CONTRACTS, VARIADIC, Primitive
 
 
-def _parts(x: TensorType, y: TensorType, *, parts: int, **how: object) -> TensorType:
-    (kernel,) = p.conv_filter_grad.infer((x, y), how)
-    return TensorType((parts, *kernel.shape), kernel.dtype)
+def _spread(y: TensorType, places: Shape) -> TensorType:
+    return TensorType((y.shape[0], *places, y.shape[-1]), y.dtype)
 
 
-# conv_filter_grad over equal shares of the batch, one after the other along a new first axis
-conv_filter_parts = Primitive("conv_filter_parts", 2, _parts, frozenset({CONTRACTS}))
+def _spread_input_grad(
+    y: TensorType, kernel: TensorType, index: TensorType, *, spread: Shape, places: Shape, **how: Any
+) -> TensorType:
+    return p.conv_input_grad.infer((_spread(y, places), kernel), how)[0]
 
-CONVOLUTIONS = frozenset({p.conv, p.conv_input_grad, p.conv_filter_grad, conv_filter_parts})
+
+def _spread_filter_grad(
+    x: TensorType, y: TensorType, index: TensorType, *, spread: Shape, places: Shape, **how: Any
+) -> TensorType:
+    return p.conv_filter_grad.infer((x, _spread(y, places)), how)[0]
+
+
+def _filter_parts(x: TensorType, y: TensorType, *index: TensorType, parts: int, **how: Any) -> TensorType:
+    spread = how.pop("spread", ())
+    places = how.pop("places", y.shape[1:-1])
+    whole = _spread_filter_grad(x, y, *index[:1] or (y,), spread=spread, places=places, **how)
+    return TensorType((parts, *whole.shape), whole.dtype)
+
+
+# Gradients of convolutions as kernels compute them. spread: y is scatter_window of y and an index, with
+# windows of these sizes side by side, and `places` its spatial extents. parts: the gradient of the kernel
+# over so many equal shares of the batch, one after the other along a new first axis.
+conv_spread_input_grad = Primitive("conv_spread_input_grad", 3, _spread_input_grad, frozenset({CONTRACTS}))
+conv_spread_filter_grad = Primitive("conv_spread_filter_grad", 3, _spread_filter_grad, frozenset({CONTRACTS}))
+conv_filter_parts = Primitive("conv_filter_parts", VARIADIC, _filter_parts, frozenset({CONTRACTS}))
+
+INPUT_GRADIENTS = frozenset({p.conv_input_grad, conv_spread_input_grad})
+FILTER_GRADIENTS = frozenset({p.conv_filter_grad, conv_spread_filter_grad, conv_filter_parts})
+CONVOLUTIONS = frozenset({p.conv}) | INPUT_GRADIENTS | FILTER_GRADIENTS
 
 
 def has_kernel(node: Node) -> bool:
@@ -41,28 +66,28 @@ def has_kernel(node: Node) -> bool:
 
 def _channels(node: Node) -> tuple[int, int]:
     """Channels and outputs of all groups."""
-    groups = node.attributes["groups"]
-    first, second = (value.shape for value in node.inputs)
-    if node.primitive is p.conv:
-        return first[-1], second[-1]
-    return (
-        (second[-2] * groups, first[-1]) if node.primitive is p.conv_input_grad else (first[-1], second[-1])
-    )
+    first, second = (value.shape for value in node.inputs[:2])
+    if node.primitive in INPUT_GRADIENTS:
+        return second[-2] * node.attributes["groups"], first[-1]
+    return first[-1], second[-1]
 
 
 def prepared(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequence[Value]:
     """The results of a convolution that has a kernel, from operands that lie in memory as it reads them."""
-    first = _pixels(inputs[0], resolve)
-    if node.primitive in (p.conv, p.conv_input_grad):
-        return make(node.primitive, (first, _stored(inputs[1], resolve)), node.attributes, node.types).outputs
-    operands = first, _pixels(inputs[1], resolve)
+    attributes = node.attributes
+    first, second, *index = inputs
+    index = [_whole(value, resolve) for value in index]
+    if node.primitive not in FILTER_GRADIENTS:
+        first = _whole(first, resolve) if index else _pixels(first, resolve)
+        return make(node.primitive, (first, _stored(second, resolve), *index), attributes, node.types).outputs
+    second = _whole(second, resolve) if index else _pixels(second, resolve)
+    operands = _pixels(first, resolve), second, *index
     parts = filter_parts(specify(node, resolve)[0])
     if parts == 1:
-        return make(node.primitive, operands, node.attributes, node.types).outputs
-    attributes = {**node.attributes, "parts": parts}
-    types = (TensorType((parts, *node.types[0].shape), node.types[0].dtype),)
-    shares = make(conv_filter_parts, operands, attributes, types).outputs[0]
-    return [p.reduce_sum(shares, axes=(0,))]
+        return make(node.primitive, operands, attributes, node.types).outputs
+    shares = (TensorType((parts, *node.types[0].shape), node.types[0].dtype),)
+    partial = make(conv_filter_parts, operands, {**attributes, "parts": parts}, shares).outputs[0]
+    return [p.reduce_sum(partial, axes=(0,))]
 
 
 def _stored(operand: Value, resolve: Resolver) -> Value:
@@ -79,14 +104,25 @@ def _pixels(operand: Value, resolve: Resolver) -> Value:
     return _stored(operand, resolve) if dense else copied
 
 
+def _whole(operand: Value, resolve: Resolver) -> Value:
+    """The operand, or a copy of it where its elements do not lie one after the other."""
+    view = resolve(operand)
+    dense = view.offset == 0 and [
+        stride for extent, stride in zip(operand.shape, view.strides) if extent != 1
+    ] == [stride for extent, stride in zip(operand.shape, (*_rows(operand.shape), 1)) if extent != 1]
+    copied: Value = p.stop_gradient(operand)
+    return _stored(operand, resolve) if dense else copied
+
+
 def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, int]:
     """What the kernel is to compute; its operands as views; where in the second one it starts."""
     attributes = node.attributes
     groups, strides, dilation = attributes["groups"], attributes["strides"], attributes["dilation"]
     low = tuple(before for before, _ in attributes["padding"])
-    first, second = node.inputs
-    left, right = (resolve(operand) for operand in node.inputs)
+    first, second = node.inputs[:2]
+    left, right = resolve(first), resolve(second)
     channels, outputs = (count // groups for count in _channels(node))
+    spread = attributes.get("spread", ())
     if node.primitive is p.conv:
         spec = ConvolveSpec(
             first.shape[0], first.shape[1:-1], channels, second.shape[:-2], outputs, groups, strides, low,
@@ -94,19 +130,19 @@ def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, in
             outputs * right.strides[-1], _rows(node.types[0].shape), first.dtype,
         )  # fmt: skip
         return spec, left, right, right.offset
-    if node.primitive is p.conv_input_grad:
+    if node.primitive in INPUT_GRADIENTS:
         spec = ConvolveSpec(
             first.shape[0], attributes["shape"], channels, second.shape[:-2], outputs, groups, strides, low,
-            dilation, first.shape[1:-1], _rows(node.types[0].shape), right.strides,
-            outputs * right.strides[-1], left.strides[:-1], first.dtype,
+            dilation, attributes.get("places", first.shape[1:-1]), _rows(node.types[0].shape), right.strides,
+            outputs * right.strides[-1], left.strides[:-1], first.dtype, spread,
         )  # fmt: skip
         turned, start = spec.turned
         return turned, left, right, right.offset + start
     kernel = (*attributes["shape"], channels, outputs * groups)
     spec = ConvolveSpec(
         first.shape[0], first.shape[1:-1], channels, attributes["shape"], outputs, groups, strides, low,
-        dilation, second.shape[1:-1], left.strides[:-1], _rows((*kernel, 1)), outputs, right.strides[:-1],
-        first.dtype,
+        dilation, attributes.get("places", second.shape[1:-1]), left.strides[:-1], _rows((*kernel, 1)),
+        outputs, right.strides[:-1], first.dtype, spread,
     )  # fmt: skip
     return spec, left, right, right.offset
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from lamina.backends.cpu.contract_plan import Panels, Tiles, round_up, split_rows, sum_dtype
+from lamina.backends.cpu.contract_plan import Panels, round_up, split_rows, sum_dtype
 from lamina.backends.cpu.contract_sums import Epilogue, Step, Stored, TileSums
 from lamina.backends.cpu.contract_walk import counted, divide, tasks
 from lamina.backends.cpu.convolve_boxes import (
@@ -92,12 +92,15 @@ def plan_outputs(spec: ConvolveSpec, target: Target) -> OutputPlan:
     bands = ceil(wanted / ceil(counts[0] / blocks[0]))
     channels = spec.channels * spec.groups
     rest = prod(spec.reach[1:]) * channels
-    if spec.is_padded:  # a band has to fit in the second cache, too
+    in_scratch = spec.is_padded or bool(spec.spread)
+    if spec.spread:
+        bands = 1
+    elif spec.is_padded:  # a band has to fit in the second cache, too
         whole = sides[0] * spec.reach[0] * rest * size
         bands = max(bands, ceil(whole / (target.caches.l2 // 2)))
     blocks[1] = max(1, ceil(counts[1] / bands))
     band, strides = None, spec.x_strides
-    if spec.is_padded:
+    if in_scratch:
         longest = min(blocks[1] * max(run.rows for run in runs[1]), spec.output[0])
         first = (longest - 1) * spec.strides[0] + (spec.kernel[0] - 1) * spec.dilation[0] + 1
         band = (sides[0], first, *spec.reach[1:], channels)
@@ -190,7 +193,7 @@ class OutputKernel:
             a = builder.pointer(self.x, builder.multiply(element.start, spec.x_strides[0]), self.element)
             first = index(0)
             if plan.band is not None:
-                self._band(a, element.run, band)
+                self._band(a, element, band)
                 a, first = self.band, self.walk.first(first_axis, band)
             with counted(builder, index(0), index(spec.groups)) as group:
                 channel = builder.multiply(group, spec.channels)
@@ -201,13 +204,20 @@ class OutputKernel:
                     for sides in self.walk.tiles(plan.axes[1:], blocks):
                         self._tile((element, *sides), first, panels, column, here, b)
 
-    def _band(self, x: Register, run: Tiles, band: Register) -> None:
+    def _band(self, x: Register, element: Side, band: Register) -> None:
         """Put the padded image of a tile of batch elements into scratch, the lines of this band."""
         builder, plan, spec = self.builder, self.plan, self.spec
         assert plan.band is not None
+        extents = (element.run.rows, *plan.band[1:-1])
+        if spec.spread:
+            offset = builder.multiply(element.start, spec.x_strides[0])
+            which = builder.pointer(builder.arguments[3], offset, "i8")
+            sizes, channels = spec.spread, plan.band[-1]
+            self.packer.spread(x, which, spec.image, sizes, extents, channels, spec.low, self.band)
+            return
         first = builder.multiply(self.walk.first(plan.axes[1], band), spec.strides[0])
         starts = [builder.subtract(first, spec.low[0]), *(index(-low) for low in spec.low[1:])]
-        extents, image = (run.rows, *plan.band[1:-1]), (run.rows, *spec.image)
+        image = (element.run.rows, *spec.image)
         self.packer.image(x, extents, plan.band[-1], image, spec.x_strides, starts, self.band)
 
     def _tile(

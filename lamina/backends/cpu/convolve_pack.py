@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from math import prod
 
 from lamina.backends.cpu.contract_plan import Panels, Piece, sum_dtype
 from lamina.backends.cpu.contract_sums import load_operand, piece_mask
-from lamina.backends.cpu.contract_walk import counted
-from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, index
+from lamina.backends.cpu.contract_walk import counted, divide
+from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, index, vector
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
-from lamina.core.shapes import Shape
+from lamina.core.shapes import Shape, row_major_strides
 
 Body = Callable[[Register, int, Register | None], None]
 
@@ -148,6 +149,57 @@ class Packer:
             to = builder.pointer(there, builder.multiply(pixel.index, channels), self.total)
             self._copy(here, to, index(0), index(channels))
         self._fill(there, builder.multiply(right, channels), index(extent * channels))
+
+    # -- gradients of pooled images ------------------------------------------------------------
+
+    def spread(
+        self,
+        y: Register,
+        index_: Register,
+        image: Shape,
+        sizes: Shape,
+        extents: Shape,
+        channels: int,
+        low: Sequence[int],
+        there: Register,
+    ) -> None:
+        """Images that are zero but where a window of `sizes` has its maximum, with zeros around them.
+
+        y, index_: the gradient of each maximum, and where in its window that is. image: spatial extents of
+        the images; extents: (images, *spatial) of what is written, in which they start at `low`.
+        """
+        builder = self.builder
+        places = tuple(extent // size for extent, size in zip(image, sizes))
+        steps = row_major_strides((*extents, channels))
+        if (*(place * size for place, size in zip(places, sizes)),) != extents[1:]:
+            self._fill(there, index(0), index(prod(extents) * channels))
+        there = builder.pointer(there, sum(at * step for at, step in zip(low, steps[1:])), self.total)
+        taps = [
+            sum(at * step for at, step in zip(tap, steps[1:])) for tap in product(*(range(n) for n in sizes))
+        ]
+        with builder.loop(0, extents[0] * prod(places)) as loop:
+            rest, target = loop.index, there
+            for place, size, step in reversed(list(zip(places, sizes, steps[1:]))):
+                rest, at = divide(builder, rest, place)
+                target = builder.pointer(target, builder.multiply(at, size * step), self.total)
+            target = builder.pointer(target, builder.multiply(rest, steps[0]), self.total)
+            source = builder.multiply(loop.index, channels)
+
+            def scattered(place: Register, lanes: int, mask: Register | None) -> None:
+                here = builder.add(source, place)
+                value = load_operand(
+                    builder, self.target, self.dtype, lanes, builder.pointer(y, here, self.element), mask
+                )
+                which = builder.load(vector("i8", lanes), builder.pointer(index_, here, "i8"), mask)
+                zero = constant(0, self.total, lanes)
+                for number, distance in enumerate(taps):
+                    is_here = builder.compare("icmp eq", which, constant(number, "i8", lanes))
+                    to = builder.pointer(target, builder.add(place, distance), self.total)
+                    builder.store(builder.select(is_here, value, zero), to, mask)
+
+            self._vectors(index(0), index(channels), scattered)
+
+    # -- elements ------------------------------------------------------------------------------
 
     def _clamped(self, value: Register, extent: int) -> Register:
         """Within [0, extent]."""

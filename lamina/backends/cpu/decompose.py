@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
+from lamina.backends.cpu.convolve_pooled import see_through_pooling
 from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import collapse, scalar_constant
 from lamina.backends.cpu.views import Resolver
@@ -57,7 +58,7 @@ def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tupl
             return make(primitive, copied, node.attributes, node.types).outputs
         return None
 
-    return rebuild(rebuild(results, decompose_window), rule)
+    return rebuild(rebuild(see_through_pooling(results), decompose_window), rule)
 
 
 def _in_memory(operand: Value, resolve: Resolver) -> bool:

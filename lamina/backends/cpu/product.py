@@ -150,7 +150,8 @@ def lower_product(
     start = Statement(dot, dot.primitive, (Number(0, dot.dtype),), FULL, 0)
     statements = describer.statements({dot: start})
     stored = list(stored)
-    roots: dict[Value, None] = {}
+    # What a convolution reads beside its two operands comes first.
+    roots = {describer.fusion.resolve(value).root: None for value in group.head.inputs[2:]}
     for statement in statements:
         for operand in statement.operands:
             if not isinstance(operand, Statement):
@@ -207,10 +208,10 @@ def _specified(fusion: Fusion, group: Group, target: Target, rows: Rows) -> _Tas
         plan: ContractPlan | ConvolvePlan = contract.plan_contract(spec, target, unit)
         return _Task(plan, left.root, right.root, (left.offset, right.offset))
     geometry, left, right, start = convolve_nodes.specify(head, fusion.resolve)
-    if head.primitive in (p.conv, p.conv_input_grad):
-        plan = convolve.plan_outputs(geometry, target)
-    else:
+    if head.primitive in convolve_nodes.FILTER_GRADIENTS:
         plan = convolve.plan_filter(geometry, target, head.attributes.get("parts", 1))
+    else:
+        plan = convolve.plan_outputs(geometry, target)
     return _Task(plan, left.root, right.root, (left.offset, start))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from lamina.backends.base import Program
+from lamina.backends.cpu.convolve_nodes import INPUT_GRADIENTS
 from lamina.backends.cpu.fuse import CONTRACT, NEST, WINDOWED, Fusion, Group, squeeze
 from lamina.backends.cpu.views import View
 from lamina.core.shapes import size
@@ -72,10 +73,10 @@ def _operations(groups: Iterable[Group]) -> float:
 
 def _products(head: Node) -> int:
     """Products in each sum of a matrix product or convolution."""
-    left, right = head.inputs
+    left, right = head.inputs[:2]
     if head.primitive is p.dot:
         return size([left.shape[axis] for axis in head.attributes["contract"][0]])
-    if head.primitive is p.conv_input_grad:
+    if head.primitive in INPUT_GRADIENTS:
         return size([*right.shape[:-2], right.shape[-1]])
     return size(right.shape[:-1])
 

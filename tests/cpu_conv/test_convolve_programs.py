@@ -1,0 +1,148 @@
+"""Convolutions in programs, native against reference: gradients, what is fused, pooling seen through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina import ops
+from lamina.backends.base import Program
+from lamina.backends.cpu import CpuBackend
+from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, FILTER_GRADIENTS
+from lamina.backends.cpu.decompose import decompose
+from lamina.backends.cpu.fuse import CONTRACT, Group, fuse
+from lamina.backends.reference import ReferenceBackend
+from lamina.function import gradients, trace_program
+from lamina.ir import TensorType
+from lamina.ir import primitives as p
+from lamina.ir.structure import structure_key
+from lamina.passes import pipeline
+
+Function = Callable[..., Any]
+
+
+def traced(function: Function, shapes: Sequence[Sequence[int]], dtype: str = "float32") -> Program:
+    """A program that gives the function's value and its gradients for all inputs."""
+
+    def step(*inputs: Any) -> Any:
+        result = function(*inputs)
+        slope = ops.sin(ops.cast(ops.reshape(ops.arange(result.size), result.shape), result.dtype))
+        return result, *gradients(ops.sum(result * slope), list(inputs))
+
+    return trace_program(step, [TensorType(tuple(shape), dtype) for shape in shapes]).program
+
+
+def agree(program: Program, seed: int = 0) -> None:
+    """Both backends give the same numbers, to the rounding of float32 sums."""
+    generator = np.random.default_rng(seed)
+    arrays = [generator.standard_normal(value.shape).astype(value.dtype) for value in program.inputs]
+    key = structure_key(program.graph)
+    found, finite = CpuBackend().compile(program, key).run((), arrays)
+    expected, _ = ReferenceBackend().compile(program, key).run((), arrays)
+    assert finite
+    for one, other in zip(found, expected, strict=True):
+        scale = max(1.0, float(np.abs(other).max()))
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5 * scale)
+
+
+def groups_of(program: Program) -> list[Group]:
+    return fuse(decompose(pipeline.run(program.outputs))).groups
+
+
+def heads(program: Program) -> list[Any]:
+    return [group.head.primitive for group in groups_of(program) if group.head is not None]
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("image", "kernel", "how"),
+    [
+        ((2, 9, 8, 3), (3, 3, 3, 5), {}),
+        ((2, 9, 8, 6), (3, 2, 6, 18), {"strides": 2}),
+        ((3, 7, 9, 4), (3, 3, 4, 17), {"dilation_rate": 2}),
+        ((2, 11, 10, 5), (2, 3, 5, 7), {"strides": (3, 2)}),
+        ((4, 33, 7), (5, 7, 20), {"strides": 3}),
+        ((1, 5, 6, 7, 3), (2, 3, 3, 3, 6), {"strides": (1, 2, 1)}),
+        ((2, 8, 8, 16), (3, 3, 4, 32), {}),
+        ((2, 8, 8, 6), (3, 3, 1, 6), {}),
+        ((2, 8, 8, 5), (1, 1, 5, 9), {"strides": 2}),
+    ],
+)
+def test_a_convolution_and_its_gradients(image: Any, kernel: Any, how: Any, padding: str) -> None:
+    def layer(x: Any, w: Any, bias: Any) -> Any:
+        return ops.relu(ops.conv(x, w, padding=padding, **how) + bias)
+
+    agree(traced(layer, [image, kernel, kernel[-1:]]))
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 12), (8, 8), (7, 5)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("channels", [1, 16, 19])
+def test_relu_and_pooling_after_a_convolution(height: int, width: int, padding: str, channels: int) -> None:
+    def layers(x: Any, w: Any, bias: Any) -> Any:
+        return ops.max_pool(ops.relu(ops.conv(x, w, padding=padding) + bias), (2, 2))
+
+    program = traced(layers, [(3, height, width, channels), (3, 3, channels, 21), (21,)])
+    agree(program)
+    assert all(value.primitive is not p.pad for group in groups_of(program) for value in group.values)
+
+
+def test_overlapping_pooling_after_a_convolution() -> None:
+    def layers(x: Any, w: Any) -> Any:
+        return ops.max_pool(ops.relu(ops.conv(x, w)), 3, 2)
+
+    agree(traced(layers, [(2, 12, 11, 3), (3, 3, 3, 5)]))
+
+
+def test_a_pooled_gradient_that_others_need_is_kept() -> None:
+    def layers(x: Any, w: Any) -> Any:
+        hidden = ops.tanh(ops.conv(x, w))
+        return ops.max_pool(hidden, 2) + ops.average_pool(ops.exp(hidden), 2)
+
+    agree(traced(layers, [(2, 10, 11, 3), (3, 3, 3, 20)]))
+
+
+def test_bias_and_relu_are_done_on_the_tile() -> None:
+    def layer(x: Any, w: Any, bias: Any) -> Any:
+        return ops.relu(ops.conv(x, w) + bias)
+
+    program = trace_program(
+        layer, [TensorType(shape, "float32") for shape in [(2, 9, 9, 3), (3, 3, 3, 8), (8,)]]
+    ).program
+    (group,) = groups_of(program)
+    assert group.kind == CONTRACT
+    assert [value.primitive for value in group.values] == [p.conv, p.add, p.maximum]
+
+
+def test_small_kernels_are_summed_in_parts() -> None:
+    def layer(x: Any, w: Any) -> Any:
+        return ops.conv(x, w)
+
+    program = traced(layer, [(32, 30, 30, 8), (3, 3, 8, 16)])
+    (head,) = [
+        group.head for group in groups_of(program) if group.head and group.head.primitive in FILTER_GRADIENTS
+    ]
+    assert 32 % head.attributes["parts"] == 0
+    assert set(heads(program)) <= CONVOLUTIONS
+    agree(program)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_other_floats(dtype: str) -> None:
+    def layer(x: Any, w: Any) -> Any:
+        return ops.conv(x, w, padding="same")
+
+    types = [TensorType(shape, dtype) for shape in [(2, 9, 8, 3), (3, 3, 3, 5)]]
+    program = trace_program(layer, types).program
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(value.shape).astype(value.dtype) for value in program.inputs]
+    key = structure_key(program.graph)
+    (found,), _ = CpuBackend().compile(program, key).run((), arrays)
+    (expected,), _ = ReferenceBackend().compile(program, key).run((), arrays)
+    rounding = {"float64": 1e-13, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    np.testing.assert_allclose(
+        found.astype(np.float64), expected.astype(np.float64), rtol=rounding, atol=rounding
+    )
