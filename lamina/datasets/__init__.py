@@ -1,5 +1,5 @@
-"""Data to learn on: `lamina.datasets.digits` is shipped with the package."""
+"""Data to learn on: `digits` is shipped with the package, the others are downloaded once and kept."""
 
-from lamina.datasets import digits
+from lamina.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 
-__all__ = ["digits"]
+__all__ = ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
