@@ -96,18 +96,24 @@ def build(epochs: int, rows: int) -> Any:
         [
             layers.Input((8, 8)),
             layers.Rescaling(1 / BRIGHTEST),
+            layers.Reshape((8, 8, 1)),
+            layers.GaussianNoise(0.15),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.2),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
             layers.Flatten(),
-            layers.GaussianNoise(0.25),
-            layers.Dense(512, activation="relu"),
-            layers.Dropout(0.2),
-            layers.Dense(256, activation="relu"),
-            layers.Dropout(0.2),
+            layers.Dropout(0.3),
+            layers.Dense(128, activation="relu"),
+            layers.Dropout(0.3),
             layers.Dense(10, activation="softmax"),
         ],
         name="digits",
     )
     steps = -(-round(rows * (1 - VALIDATION_SHARE)) // BATCH_SIZE) * epochs
-    learning_rate = optimizers.schedules.CosineDecay(0.003, decay_steps=steps)
+    learning_rate = optimizers.schedules.CosineDecay(0.002, decay_steps=steps)
     model.compile(
         optimizers.Adam(learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )

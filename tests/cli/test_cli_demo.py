@@ -33,12 +33,12 @@ def printed(stream: io.TextIOWrapper) -> str:
 
 
 def test_default_run_reads_digits(tmp_path):
-    """The command as a newcomer runs it: at least 97 % of the test images."""
+    """The command as a newcomer runs it: at least 98.5 % of the test images."""
     page = tmp_path / "demo.html"
     result = CliRunner().invoke(lamina_command, ["demo", "--page", str(page)], catch_exceptions=False)
     assert result.exit_code == 0
     accuracy = float(re.search(r"Test accuracy (\d\.\d+)", result.output)[1])
-    assert accuracy >= 0.97
+    assert accuracy >= 0.985
     assert len(MATRIX_ROW.findall(result.output)) == 10
     assert len(re.findall(r"^Epoch \d", result.output, re.MULTILINE)) == 6
     assert page.as_uri() in result.output
