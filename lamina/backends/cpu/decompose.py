@@ -28,6 +28,7 @@ from lamina.ir.primitives import CONTROLS, REDUCES, Primitive
 
 LONG = 1 << 15  # elements folded into one from which a reduction is split
 PARTS = 64
+ROW = 256  # elements of a part that is worth its own loop
 
 
 def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tuple[Value, ...]:
@@ -153,6 +154,10 @@ def _split(node: Node, x: Value) -> Value | None:
     kept = x.size // folded if folded else 0
     if folded < LONG or kept >= PARTS or axes != tuple(range(axes[0], axes[0] + len(axes))):
         return None
+    whole_rows = _split_at(x.shape, axes)
+    if whole_rows is not None:
+        outer, inner = axes[:whole_rows], axes[whole_rows:]
+        return node.primitive(node.primitive(x, axes=inner), axes=outer)
     # Never a divisor of the number of threads: the same split on every machine.
     parts = next((count for count in range(PARTS, 7, -1) if folded % count == 0), None)
     if parts is None:
@@ -163,3 +168,14 @@ def _split(node: Node, x: Value) -> Value | None:
     partial = node.primitive(grouped, axes=(first + 1,))
     result: Value = node.primitive(partial, axes=(first,))
     return result
+
+
+def _split_at(shape: Sequence[int], axes: tuple[int, ...]) -> int | None:
+    """How many of the axes make the parts, so that what computes x can stay on its own shape and be fused."""
+    parts = 1
+    for count, axis in enumerate(axes[:-1], start=1):
+        parts *= shape[axis]
+        if parts >= PARTS:
+            inner = prod(shape[axis] for axis in axes[count:])
+            return count if parts < LONG and inner >= ROW else None
+    return None

@@ -14,6 +14,8 @@ from lamina.training.callbacks.base import Callback
 _BAR_WIDTH = 20
 _ASCII = str.maketrans("━╌…", "=-~")
 _SECONDS_BETWEEN_UPDATES = 0.1
+# A notebook keeps every update in its file.
+_SECONDS_BETWEEN_UPDATES_OF_NOTEBOOKS = 0.5
 # With verbose="auto", what takes less than this shows nothing while it runs.
 _SECONDS_BEFORE_BAR = 0.5
 
@@ -54,7 +56,9 @@ class ProgbarLogger(Callback):
 
     def _show(self, steps: int, logs: Any) -> None:
         if self._line is not None and self._line.due():
-            self._line.rewrite(self._text(steps, logs, shutil.get_terminal_size().columns))
+            # The lines of a notebook are as long as they need to be.
+            width = None if _in_notebook() else shutil.get_terminal_size().columns
+            self._line.rewrite(self._text(steps, logs, width))
 
     def _finish(self, logs: Any) -> None:
         if self._line is not None:
@@ -118,7 +122,8 @@ class _Line:
     def rewrite(self, text: str) -> None:
         self._write("\r" + text.ljust(self._length))
         self._length, self.shown = len(text), True
-        self._next = time.perf_counter() + _SECONDS_BETWEEN_UPDATES
+        pause = _SECONDS_BETWEEN_UPDATES_OF_NOTEBOOKS if _in_notebook() else _SECONDS_BETWEEN_UPDATES
+        self._next = time.perf_counter() + pause
 
     def finish(self, text: str) -> None:
         """The line stays, and the next one begins."""
@@ -149,8 +154,15 @@ def _can_move() -> bool:
     """Whether the output is a terminal or a notebook, where a line can be written over."""
     if not config.interactive_logging or os.environ.get("TERM") == "dumb":
         return False
-    terminal = sys.stdout is not None and hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-    return terminal or "ipykernel" in sys.modules
+    return _in_terminal() or _in_notebook()
+
+
+def _in_terminal() -> bool:
+    return sys.stdout is not None and hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules and not _in_terminal()
 
 
 def _bar(done: int, total: int) -> str:
