@@ -227,9 +227,7 @@ class Assembler:
         steps = b.load("i64", b.pointer(context, Slot.STEPS, "i64"))
         gathering = [call for pair in gathers for call in pair if call is not None]
         self._find_shares([*phases, *commits, gathering])
-        for value in self.plan.program.inputs:
-            if value.shape:
-                self._range(value.shape[0], self.plan.rows.unit if self.plan.rows.count else 0)
+        self.fetches = self._plan_fetches(phases)
         self._steps(steps, phases, commits, gathers)
         b.finish()
 
@@ -250,9 +248,11 @@ class Assembler:
         gathering = b.load("i64", b.pointer(self.context, Slot.GATHERING, "i64"))
         if gathers:
             with b.when(b.compare("icmp ne", gathering, index(0))):
-                self._gather_rows(number, steps, gathers)
+                self._gather_rows(number, gathers)
                 if not self._gathered_by_rows(gathers):
                     self.barrier()
+        following = b.add(number, 1)
+        self.ahead = self._rows_of(b.select(b.compare("icmp slt", following, steps), following, number))
         for phase in phases:
             self.phase(phase)
             self.barrier()
@@ -264,7 +264,6 @@ class Assembler:
             if position < len(commits) - 1 or not phases:  # one more barrier follows below
                 self.barrier()
         first = b.compare("icmp eq", self.thread, index(0))
-        following = b.add(number, 1)
         with b.when(first):
             b.store(following, b.pointer(self.context, Slot.DONE, "i64"))
             asked = b.instruction(
@@ -280,43 +279,47 @@ class Assembler:
         b.lines.insert(phi, f"  {number.text} = phi i64 [ 0, %{before} ], [ {following.text}, %{after} ]")
         b.start_block(out)
 
-    def _gather_rows(self, step: Register, steps: Register, gathers: list[tuple[Call, Call | None]]) -> None:
-        """Gather this step's batch, and fetch the rows of the next one."""
+    def _gather_rows(self, step: Register, gathers: list[tuple[Call, Call | None]]) -> None:
         b = self.b
-        rows = b.load("ptr", b.pointer(self.context, Slot.INDEX, "i64"))
-        batch = self.rows.shape[0] if self.rows is not None else 0
-        own = b.pointer(rows, b.multiply(step, batch), "i64")
-        following = b.add(step, 1)
-        following = b.select(b.compare("icmp slt", following, steps), following, step)
-        ahead = b.pointer(rows, b.multiply(following, batch), "i64")
+        own = self._rows_of(step)
         for position, (plain, from_bytes) in enumerate(gathers):
-            value = self.plan.program.inputs[position]
             data = b.load("ptr", b.pointer(self.tables["data"], position, "ptr"))
-
-            def gather(call: Call, dtype: str, value: Value = value, data: Register = data) -> None:
-                self.invoke(call, self._gather_pointers(call, data, own), position)  # noqa: B023
-                self._fetch(value, dtype, data, ahead)
-
             if from_bytes is None:
-                gather(plain, value.dtype)
+                self.invoke(plain, self._gather_pointers(plain, data, own), position)
                 continue
             kinds = b.load("ptr", b.pointer(self.context, Slot.KINDS, "i64"))
             kind = b.load("i64", b.pointer(kinds, position, "i64"))
             with b.when(b.compare("icmp eq", kind, index(0))):
-                gather(plain, value.dtype)
+                self.invoke(plain, self._gather_pointers(plain, data, own), position)
             with b.when(b.compare("icmp ne", kind, index(0))):
-                gather(from_bytes, "uint8")
+                self.invoke(from_bytes, self._gather_pointers(from_bytes, data, own), position)
 
-    def _fetch(self, value: Value, dtype: str, data: Register, numbers: Register) -> None:
-        """Ask for this thread's rows of the next batch."""
-        if not batches.worth_fetching(value, self.target):
-            return
-        length = size(value.shape[1:]) * itemsize(dtype)
-        rows = self.plan.rows
-        begin, end = self._range(value.shape[0], rows.unit if rows.count else 0)
-        name = batches.emit_fetch(self.module)
-        arguments = f"ptr {data.text}, ptr {numbers.text}, i64 {length}, i64 {begin.text}, i64 {end.text}"
-        self.b.emit(f"call void @{name}({arguments})")
+    def _rows_of(self, step: Register) -> Register:
+        """Where the numbers of a step's rows are."""
+        b = self.b
+        rows = b.load("ptr", b.pointer(self.context, Slot.INDEX, "i64"))
+        return b.pointer(rows, b.multiply(step, self.rows.shape[0] if self.rows is not None else 0), "i64")
+
+    def _plan_fetches(self, phases: Phases) -> batches.Fetches:
+        """What this thread fetches of the next batch while it works on this one; nothing without an index."""
+        b = self.b
+        calls = [call for phase in phases for call in phase if isinstance(call, Call)]
+        longer = {id(call): call.nanoseconds for call in calls if call.nanoseconds > SERIAL_NANOSECONDS}
+        fetches = batches.Fetches(b, self.module, longer)
+        gathering = b.load("i64", b.pointer(self.context, Slot.GATHERING, "i64"))
+        kinds = b.load("ptr", b.pointer(self.context, Slot.KINDS, "i64"))
+        for position, value in enumerate(self.plan.program.inputs):
+            if not batches.worth_fetching(value, self.target):
+                continue
+            data = b.load("ptr", b.pointer(self.tables["data"], position, "ptr"))
+            kind = b.load("i64", b.pointer(kinds, position, "i64"))
+            length = size(value.shape[1:])
+            whole = index(length * itemsize(value.dtype))
+            row = b.select(b.compare("icmp ne", kind, index(0)), index(length), whole)
+            begin, end = self._range(value.shape[0], self.plan.rows.unit if self.plan.rows.count else 0)
+            end = b.select(b.compare("icmp ne", gathering, index(0)), end, begin)
+            fetches.add(data, row, begin, end)
+        return fetches
 
     def _gather_pointers(self, call: Call, source: Register, rows: Register) -> dict[Value, Register]:
         found = {}
@@ -353,6 +356,7 @@ class Assembler:
             if apart:
                 self.barrier()
             self.invoke(call, self.pointers, position)
+            self.fetches.after(id(call), self.ahead)
             if apart:
                 self.barrier()
 

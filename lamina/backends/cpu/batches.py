@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lamina.backends.cpu.emit import Module
+from collections.abc import Mapping
+
+from lamina.backends.cpu.emit import Builder, Module, Register, index
 from lamina.backends.cpu.nest import Axis, Gather, Load, Nest, Place, Statement, Store, merge_axes
 from lamina.backends.cpu.target import Target
 from lamina.core.dtypes import itemsize
@@ -10,6 +12,8 @@ from lamina.core.shapes import row_major_strides, size
 from lamina.ir import primitives as p
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
+
+PARTS = 8
 
 
 def may_be_images(value: Value) -> bool:
@@ -53,6 +57,43 @@ def _nest(
     return Nest(axes, [statement], [Store(copied, value, Place(0, strides))])
 
 
+class Fetches:
+    """A thread asks for its rows of the next batch, a part of them after each of a few longer kernels.
+
+    A processor keeps only some dozen requests in flight, and stands still when there are more.
+    """
+
+    def __init__(self, builder: Builder, module: Module, nanoseconds: Mapping[int, float]) -> None:
+        """nanoseconds: estimates for the longer kernels of a step, each by a number that stands for it."""
+        self.b = builder
+        self.module = module
+        self.longest = sorted(nanoseconds, key=lambda kernel: -nanoseconds[kernel])[:PARTS]
+        self.rows: list[tuple[Register, Register, list[Register]]] = []
+
+    def add(self, data: Register, row: Register, begin: Register, end: Register) -> None:
+        """The rows begin .. end-1 of the batch, of `row` bytes each, out of `data`."""
+        b, parts = self.b, len(self.longest)
+        if not parts:
+            return
+        part = b.op("udiv", b.add(b.subtract(end, begin), parts - 1), index(parts))
+        bounds = [b.add(begin, b.multiply(part, number)) for number in range(parts + 1)]
+        bounds = [b.select(b.compare("icmp slt", bound, end), bound, end) for bound in bounds]
+        self.rows.append((data, row, bounds))
+
+    def after(self, kernel: int, numbers: Register) -> None:
+        """Fetch a part, if the kernel just called was one of the longer ones.
+
+        numbers: where the numbers of the next batch's rows are.
+        """
+        if kernel not in self.longest:
+            return
+        part = self.longest.index(kernel)
+        for data, row, bounds in self.rows:
+            arguments = (data, numbers, row, bounds[part], bounds[part + 1])
+            listed = ", ".join(f"{argument.type} {argument.text}" for argument in arguments)
+            self.b.emit(f"call void @{emit_fetch(self.module)}({listed})")
+
+
 def emit_fetch(module: Module) -> str:
     """Add `void fetch_rows(ptr data, ptr numbers, i64 bytes, i64 begin, i64 end)`, once; its name.
 
@@ -78,13 +119,13 @@ fetch:
 lines:
   %offset = phi i64 [ 0, %fetch ], [ %further, %lines ]
   %line = getelementptr i8, ptr %start, i64 %offset
-  call void @llvm.prefetch.p0(ptr %line, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %line, i32 0, i32 2, i32 1)
   %further = add i64 %offset, 64
   %more = icmp slt i64 %further, %bytes
   br i1 %more, label %lines, label %finished
 finished:
   %tail = getelementptr i8, ptr %start, i64 %last
-  call void @llvm.prefetch.p0(ptr %tail, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %tail, i32 0, i32 2, i32 1)
   %following = add i64 %row, 1
   br label %rows
 done:
@@ -95,4 +136,4 @@ done:
     return "fetch_rows"
 
 
-__all__ = ["emit_fetch", "gather_nest", "may_be_images", "worth_fetching"]
+__all__ = ["Fetches", "emit_fetch", "gather_nest", "may_be_images", "worth_fetching"]
