@@ -84,6 +84,7 @@ def test_tasks_come_from_the_work() -> None:
     assert plan_contract(ContractSpec.contiguous(32, 64, 64), target).tasks == 4
     assert plan_contract(ContractSpec.contiguous(128, 512, 784), target).tasks >= 32
     assert plan_contract(ContractSpec.contiguous(32, 64, 64, batch=10), target).tasks == 10
+    assert plan_contract(ContractSpec.contiguous(32, 64, 64, batch=0), target).tasks == 0
     assert plan_contract(ContractSpec.contiguous(100_000, 1, 100), target).tasks >= 16
 
 

@@ -419,7 +419,7 @@ def _blocks(
     """
     flops, size = 2 * spec.m * spec.n * spec.k, dtypes.itemsize(spec.dtype)
     read = (spec.m + spec.n) * spec.k * size
-    few = min(flops // SMALL_TASK_FLOPS, FEW_TASKS // spec.batch)
+    few = min(flops // SMALL_TASK_FLOPS, FEW_TASKS // max(1, spec.batch))
     wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES, few), MOST_TASKS))
     column_block = max(1, ceil(panels / wanted))
     if packed_panel and spec.m * spec.k * size > target.caches.l2 // 2:
