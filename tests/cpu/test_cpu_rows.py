@@ -108,7 +108,7 @@ def test_every_kernel_that_keeps_rows_apart_can_be_cut_there(level):
     for rows in (32, 100):
         plan = plan_of(training_program(rows=rows, features=20, units=64, classes=16))
         assembler = Assembler(plan, Target.named(level))
-        calls = [assembler._call(work) for phase in plan.phases for work in phase]
+        calls = [assembler.call(work) for phase in plan.phases for work in phase]
         kept = [call for call in calls if call.by_rows]
         assert kept
         assert all(call.kernel.row_tasks for call in kept)
