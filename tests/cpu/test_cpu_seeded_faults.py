@@ -86,7 +86,7 @@ def test_a_missing_barrier_is_noticed(rng, monkeypatch):
 
     expected = results(1)
     assert results(4) == expected
-    monkeypatch.setattr(assemble.Assembler, "_barrier", lambda self: None)
+    monkeypatch.setattr(assemble.Assembler, "barrier", lambda self: None)
     config.cache_dir = config.cache_dir / "broken"
     assert results(4) != expected
 

@@ -265,3 +265,19 @@ def test_a_cache_directory_that_others_may_write_is_not_trusted(tmp_path, monkey
     (tmp_path / "code").chmod(0o777)
     assert cache.directory() is None
     assert not compiled(training_program()).report.cache_hit
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("columns", [17, 18, 33])
+def test_rows_of_a_scatter_end_where_the_next_begins(dtype, columns, rng):
+    """A vector that holds the one element after whole vectors writes nothing behind it."""
+    x, added = state((3, columns), "x", dtype), state((1, columns), "added", dtype)
+    where = state((1,), "where", "int32")
+    program = Program("scatter", (), (x, where, added), (p.scatter_add(x, where, added, axis=0),))
+    array = rng.integers(-9, 9, (3, columns)).astype(dtype)
+    for row in range(3):
+        more = rng.integers(-9, 9, (1, columns)).astype(dtype)
+        found = compiled(program).run((), (array, np.array([row], "int32"), more))[0][0]
+        expected = array.copy()
+        expected[row] += more[0]
+        np.testing.assert_array_equal(np.asarray(found, "float32"), np.asarray(expected, "float32"))

@@ -136,9 +136,13 @@ class _Special:
                 with self.b.when(self.b.compare("icmp slt", block, index(full))):
                     body(before, column, lanes, None)
             if rest:
-                mask = lane_constants([lane < rest for lane in range(lanes)], "i1") if lanes > 1 else None
+                # The fewest lanes: LLVM 22 stores two elements of half precision where a mask has only one.
+                fewest = 1 << (rest - 1).bit_length()
+                mask = (
+                    lane_constants([lane < rest for lane in range(fewest)], "i1") if rest < fewest else None
+                )
                 with self.b.when(self.b.compare("icmp eq", block, index(full))):
-                    body(before, column, lanes, mask)
+                    body(before, column, fewest, mask)
         return self.before * blocks
 
 
