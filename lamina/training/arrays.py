@@ -13,6 +13,7 @@ from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.errors import DataError, DTypeError
 from lamina.layers.host import Prepared
+from lamina.training import lazy
 
 _SHORTER = {"int64": "int32", "uint64": "uint32"}
 _KINDS = {
@@ -41,6 +42,14 @@ class Leaf:
 
     def slice(self, start: int, stop: int) -> Leaf:
         return Leaf(self.name, self.array[start:stop], self.columns)
+
+    def take(self, index: np.ndarray[Any, Any]) -> Leaf:
+        """Copies of these rows."""
+        return Leaf(self.name, self.array[index], self.columns)
+
+    def loaded(self) -> Leaf:
+        """The leaf with its array in memory."""
+        return Leaf(self.name, np.asarray(self.array), self.columns)
 
     def place(self, index: tuple[int, ...]) -> str:
         """An element's place in words: "row 17, column 3 ('age')"."""
@@ -100,6 +109,8 @@ def _starts_with_number(data: Any) -> bool:
 
 
 def _to_leaf(leaf: Any, name: str, finite: bool) -> Leaf:
+    if name.startswith("x") and lazy.is_lazy(leaf):
+        return Leaf(name, lazy.wrapped(leaf, name))  # type: ignore[arg-type]
     array, columns = _to_array(leaf, name)
     if array.ndim == 0:
         raise DataError(f"{name} is a single number.", expected="an array with one row per sample")

@@ -1,13 +1,12 @@
 """Data adapters: where the batches of `fit`, `evaluate` and `predict` come from.
 
-An adapter is asked for work: arrays, and an index matrix with one row per batch. In-memory arrays give many
-batches at once; anything that yields batches gives them one by one. A new kind of source is one class here.
+An adapter is asked for work: arrays, and an index matrix with one row per batch. This page has the contract
+and the adapter of arrays; `stream` has that of everything that yields batches.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -120,6 +119,18 @@ class DataSet:
         cut = tree.map_structure(lambda leaf: None if leaf is None else leaf.slice(start, stop), self.data)
         return DataSet(*cut)
 
+    def loaded(self) -> DataSet:
+        """The same with every array in memory."""
+        if all(isinstance(array, np.ndarray) for array in self.arrays):
+            return self
+        return DataSet(*tree.map_structure(lambda leaf: None if leaf is None else leaf.loaded(), self.data))
+
+    def take(self, index: Index) -> DataSet:
+        """Copies of these rows."""
+        return DataSet(
+            *tree.map_structure(lambda leaf: None if leaf is None else leaf.take(index), self.data)
+        )
+
     def split(self, fraction: float) -> tuple[DataSet, DataSet]:
         """The first rows, and the last `fraction` of them, as Keras' `validation_split` does."""
         at = int(np.floor(self.rows * (1.0 - fraction)))
@@ -134,13 +145,14 @@ class DataSet:
 class Work(NamedTuple):
     """Steps to run: step s takes the rows `order[s]` of each array.
 
-    fresh: the rows if nobody has looked at them before; None for data that was checked as a whole.
+    fresh: the names of the arrays, when they hold the rows of these steps only, which nobody has looked at
+    before; None for data that was checked as a whole.
     """
 
     batch_type: BatchType
     arrays: Arrays
     order: Index
-    fresh: DataSet | None = None
+    fresh: tuple[str, ...] | None = None
 
 
 class DataAdapter:
@@ -169,6 +181,9 @@ class DataAdapter:
         """Up to `steps` batches of one type; None when the epoch is over."""
         raise NotImplementedError
 
+    def end_epoch(self) -> None:
+        """The epoch is over."""
+
     def check_passes(self, epochs: int) -> None:
         """DataError when the data cannot be gone through that many times."""
 
@@ -190,6 +205,7 @@ class ArrayAdapter(DataAdapter):
     steps: batches per epoch instead of all of them; with `repeat` the next epoch goes on where this one ends,
     otherwise each epoch starts at the first row.
     permutation: (pass number, rows, batch size) -> order of the rows; None keeps their order.
+    first_pass: the number of the first pass, when others were made before.
     """
 
     def __init__(
@@ -199,6 +215,7 @@ class ArrayAdapter(DataAdapter):
         steps: int | None = None,
         permutation: Callable[[int, int, int], Index] | None = None,
         repeat: bool = True,
+        first_pass: int = 0,
     ) -> None:
         self.data = data
         batch_size = batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE)
@@ -206,6 +223,7 @@ class ArrayAdapter(DataAdapter):
         batches = -(-data.rows // self.batch_size)
         self.steps = batches if steps is None else steps if repeat else min(steps, batches)
         self._repeat = repeat
+        self._first_pass = first_pass
         self.reorder(permutation)
         self._position = data.rows
         self._left = 0
@@ -218,7 +236,7 @@ class ArrayAdapter(DataAdapter):
         return self.data
 
     def reorder(self, permutation: Callable[[int, int, int], Index] | None) -> None:
-        self._order = _Order(self.data.rows, self.batch_size, permutation)
+        self._order = _Order(self.data.rows, self.batch_size, permutation, self._first_pass)
 
     def begin_epoch(self) -> None:
         assert self.steps is not None
@@ -248,12 +266,16 @@ class _Order:
     """The order of the rows in each pass over the data; the next one is made while this one is in use."""
 
     def __init__(
-        self, rows: int, batch_size: int, permutation: Callable[[int, int, int], Index] | None
+        self,
+        rows: int,
+        batch_size: int,
+        permutation: Callable[[int, int, int], Index] | None,
+        first_pass: int,
     ) -> None:
         self.current: Index = np.arange(rows, dtype=np.int64)
         self._permutation = permutation
         self._arguments = rows, batch_size
-        self._pass = 0
+        self._pass = first_pass
         self._next: Future[Index] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
@@ -300,83 +322,3 @@ def permutation_of(seed: int, shuffle: bool | str) -> Callable[[int, int, int], 
         return order
 
     return permutation
-
-
-class IterableAdapter(DataAdapter):
-    """Anything that yields batches: a generator, a data loader, an object whose __iter__ starts anew.
-
-    convert: turns what the source yields into a DataSet. steps: batches per epoch, None for all there are;
-    with `repeat` the next epoch goes on where this one ends, otherwise it starts anew if the source can.
-    """
-
-    def __init__(
-        self,
-        source: Iterable[Any],
-        convert: Callable[[Any], DataSet],
-        steps: int | None = None,
-        repeat: bool = True,
-    ) -> None:
-        self.steps = steps
-        if steps is None and hasattr(source, "__len__"):
-            self.steps = len(source)  # type: ignore[arg-type]
-        self._limit = steps
-        self._goes_on = repeat and steps is not None
-        self._source = source
-        self._convert = convert
-        self._iterator: Iterator[Any] = iter(source)
-        self._once = self._iterator is source
-        self._first: DataSet | None = self._next_batch()
-        if self._first is None:
-            raise DataError("The data yields no batch at all.")
-        self._fresh = True
-        self._seen = 0
-
-    def check_passes(self, epochs: int) -> None:
-        if self._once and self._limit is None and epochs > 1:
-            raise DataError(
-                f"A generator can be gone through only once, not for {epochs} epochs.",
-                fix="give steps_per_epoch, or an object whose __iter__ starts anew.",
-            )
-
-    def _next_batch(self) -> DataSet | None:
-        for batch in self._iterator:
-            return self._convert(batch)
-        return None
-
-    def batch_types(self) -> list[BatchType]:
-        return [self.sample().batch_type(self.sample().rows)]
-
-    def sample(self) -> DataSet:
-        if self._first is None:
-            self._first = self._next_batch()
-        if self._first is None:
-            raise DataError(
-                "The generator is exhausted: a generator can be run through only once.",
-                fix="give steps_per_epoch, or an object whose __iter__ starts anew.",
-            )
-        return self._first
-
-    def begin_epoch(self) -> None:
-        self._seen = 0
-        if not (self._fresh or self._goes_on or self._once):
-            self._iterator = iter(self._source)
-            self._first = None
-        self._fresh = False
-        self.sample()
-
-    def take(self, steps: int) -> Work | None:
-        if self._limit is not None and self._seen == self._limit:
-            return None
-        batch, self._first = self._first or self._next_batch(), None
-        if batch is None and self._limit is not None and not self._once:
-            self._iterator = iter(self._source)
-            batch = self._next_batch()
-        if batch is None:
-            if self._limit is not None:
-                warnings.warn(
-                    f"The data ended after {self._seen} batches of an epoch of {self._limit}.", stacklevel=2
-                )
-            return None
-        self._seen += 1
-        index = np.arange(batch.rows, dtype=np.int64).reshape(1, -1)
-        return Work(batch.batch_type(batch.rows), batch.arrays, index, batch)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from lamina.core.errors import DataError
 from lamina.core.interrupts import deferred_interrupts
+from lamina.ids import IdCheck
 from lamina.training.data import DataAdapter, Work
 from lamina.training.programs import Programs, logs_of
 
@@ -84,7 +86,7 @@ class Loop:
                 break
             program = self._programs.get(self._kind, work.batch_type)
             if program.id_checks and work.fresh is not None:
-                work.fresh.check_ids(program.id_checks)
+                _check_ids(program.id_checks, work, work.fresh)
             if steps == told:
                 hooks.begin(steps)
             row = 0
@@ -102,6 +104,7 @@ class Loop:
                 told = steps
                 if hooks.listening:
                     hooks.end(steps - 1, logs_of(program.structure, outputs))
+        self._adapter.end_epoch()
         if program is None and done:
             return {}
         if program is None:
@@ -115,6 +118,7 @@ class Loop:
         """Go through the data of an epoch, and do nothing."""
         self._adapter.begin_epoch()
         self._adapter.skip(sys.maxsize)
+        self._adapter.end_epoch()
 
     def _chunk(self, program: Any, work: Work, row: int) -> Any:
         """Run steps while nobody else can see the state; Ctrl-C takes effect between two of them."""
@@ -125,3 +129,9 @@ class Loop:
                 return program.run_steps(work.arrays, work.order[row:] if row else work.order)
             finally:
                 lock.release_write()
+
+
+def _check_ids(id_checks: Sequence[IdCheck], work: Work, names: Sequence[str]) -> None:
+    first, last = work.order[0, 0], work.order[-1, -1]
+    for ids in id_checks:
+        ids.check([array[first : last + 1] for array in work.arrays], names)

@@ -33,7 +33,7 @@ def explain(model: Any, work: Work, row: int, epoch: int, step: int) -> NonFinit
     place = ""
     if bad_row is not None:
         place = f", for row {bad_row} of the batch"
-        if len(work.arrays[0]) != len(numbers):
+        if len(work.arrays[0]) != len(numbers) and work.fresh is None:
             place += f" (row {numbers[bad_row]} of the data)"
     return NonFiniteError(
         f"Epoch {epoch + 1}, step {step + 1}: {what}. The step was not applied.",

@@ -12,6 +12,7 @@ from lamina.core.errors import DataError
 from lamina.training.callbacks import CallbackList
 from lamina.training.data import DEFAULT_BATCH_SIZE, DataSet, unpack_x_y_sample_weight
 from lamina.training.predict import ROWS_AT_ONCE
+from lamina.training.stream import length_of
 
 
 def predict(
@@ -54,13 +55,14 @@ def _batches(
 ) -> tuple[Iterator[DataSet], int | None]:
     """The batches, and how many there are if that is known."""
     if not isinstance(data, DataSet):
-        total = steps if steps is not None else len(data) if hasattr(data, "__len__") else None
+        total = steps if steps is not None else length_of(data)
         return _from_source(model, data, steps), total
     if batch_size is None:
         small = steps is not None or callbacks is not None or not model._predictor.is_row_by_row(data)
         batch_size = DEFAULT_BATCH_SIZE if small else ROWS_AT_ONCE
     starts = range(0, data.rows, batch_size)[:steps]
-    return (data.slice(start, min(start + batch_size, data.rows)) for start in starts), len(starts)
+    stops = (min(start + batch_size, data.rows) for start in starts)
+    return (data.slice(start, stop).loaded() for start, stop in zip(starts, stops)), len(starts)
 
 
 def _from_source(model: Any, source: Any, steps: int | None) -> Iterator[DataSet]:

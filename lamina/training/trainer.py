@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,6 @@ from lamina.training.data import (
     ArrayAdapter,
     DataAdapter,
     DataSet,
-    IterableAdapter,
     permutation_of,
     unpack_x_y_sample_weight,
 )
@@ -30,6 +28,13 @@ from lamina.training.hooks import FitHooks, TestHooks
 from lamina.training.loop import Loop
 from lamina.training.programs import trainable_as_compiled
 from lamina.training.run import Position, Run
+from lamina.training.sources import (
+    adapter_of_rows,
+    adapter_of_source,
+    batches_of,
+    is_source,
+    warn_of_sorted_labels,
+)
 
 
 class Trainer(Compiling):
@@ -91,21 +96,24 @@ class Trainer(Compiling):
         self.history = History()
         order_seed = make_default_seed()
         order = permutation_of(order_seed, shuffle)
+        numbers = range(initial_epoch, epochs)
+        passes: dict[str, Any] = {"permutation": order, "epochs": len(numbers), "first_pass": initial_epoch}
         validation: DataAdapter | None = None
         validation_batch = validation_batch_size or batch_size
         if is_source(x):
             checks.source_arguments(y, sample_weight, validation_split, validation_data)
-            train: DataAdapter = IterableAdapter(x, partial(self._batch, class_weight), steps_per_epoch)
+            train = adapter_of_source(x, partial(self._batch, class_weight), steps_per_epoch, **passes)
         else:
             data = self._data_set(x, y, sample_weight, class_weight)
             if validation_split and validation_data is None:
                 data, held_out = data.split(validation_split)
-                validation = ArrayAdapter(held_out, validation_batch, validation_steps, repeat=False)
-            train = ArrayAdapter(data, batch_size, steps_per_epoch, order)
+                warn_of_sorted_labels(to_leaves(y, "y", False), data, held_out)
+                validation = adapter_of_rows(held_out, validation_batch, validation_steps, repeat=False)
+            train = adapter_of_rows(data, batch_size, steps_per_epoch, **passes)
         if validation_data is not None:
-            validation = self._validation(validation_data, validation_batch, validation_steps)
+            due = sum(_is_due(epoch, validation_freq) for epoch in numbers)
+            validation = self._validation(validation_data, validation_batch, validation_steps, due)
 
-        numbers = range(initial_epoch, epochs)
         train.check_passes(len(numbers))
         with interrupt_gate():
             self._prepare("train", train)
@@ -132,6 +140,8 @@ class Trainer(Compiling):
                 self._fit(train, validation, run, numbers, validation_freq)
             finally:
                 train.close()
+                if validation is not None:
+                    validation.close()
                 callbacks.on_exit()
         return self.history
 
@@ -199,10 +209,11 @@ class Trainer(Compiling):
         self._check_compiled("evaluate")
         checks.batch_arguments(batch_size, verbose, steps)
         if is_source(x):
-            adapter: DataAdapter = IterableAdapter(x, partial(self._batch, None), steps)
+            checks.source_arguments(y, sample_weight, None, None)
+            adapter = adapter_of_source(x, partial(self._batch, None), steps, repeat=False)
         else:
             data = self._data_set(x, y, sample_weight)
-            adapter = ArrayAdapter(data, batch_size, steps, repeat=False)
+            adapter = adapter_of_rows(data, batch_size, steps, repeat=False)
         with interrupt_gate():
             self._prepare("test", adapter)
             if not isinstance(callbacks, CallbackList):
@@ -218,6 +229,7 @@ class Trainer(Compiling):
                 testing = Loop(self._programs, "test", adapter, TestHooks(self, callbacks))
                 logs = self._test(testing, callbacks)
             finally:
+                adapter.close()
                 callbacks.on_exit()
         return logs if return_dict else self._in_order(logs)
 
@@ -246,7 +258,7 @@ class Trainer(Compiling):
     ) -> Any:
         from lamina.training.prediction_loop import predict
 
-        data = x if is_source(x) else self._data_set(x, finite=False)
+        data = batches_of(x) if is_source(x) else self._data_set(x, finite=False)
         self._ensure_built(data if isinstance(data, DataSet) else None)
         given = x if self._host_stage is None else None
         return predict(self, data, given, batch_size, verbose, steps, callbacks)
@@ -273,7 +285,7 @@ class Trainer(Compiling):
         return self._on_batch("test", self._data_set(x, y, sample_weight), return_dict)
 
     def _on_batch(self, kind: str, data: DataSet, return_dict: bool) -> Any:
-        adapter = ArrayAdapter(data, data.rows, repeat=False)
+        adapter = ArrayAdapter(data.loaded(), data.rows, repeat=False)
         self._prepare(kind, adapter)
         self.reset_metrics()
         hooks = {"train": FitHooks, "test": TestHooks}[kind](self, CallbackList())
@@ -286,7 +298,7 @@ class Trainer(Compiling):
             ready = self._predictor.fast("batch", x)
             if ready is not None:
                 return ready(x)
-        data = self._data_set(x, finite=False)
+        data = self._data_set(x, finite=False).loaded()
         self._ensure_built(data)
         return self._predictor.batch(data, "batch", x if self._host_stage is None else None)
 
@@ -322,10 +334,12 @@ class Trainer(Compiling):
         self._check_targets(data)
         return data
 
-    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> DataAdapter:
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None, epochs: int) -> DataAdapter:
         if not isinstance(data, (tuple, list)) and is_source(data):
-            return IterableAdapter(data, partial(self._batch, None), steps, repeat=False)
-        return ArrayAdapter(self._data_set(*unpack_x_y_sample_weight(data)), batch_size, steps, repeat=False)
+            return adapter_of_source(data, partial(self._batch, None), steps, False, epochs)
+        return adapter_of_rows(
+            self._data_set(*unpack_x_y_sample_weight(data)), batch_size, steps, repeat=False
+        )
 
     def _prepare(self, kind: str, adapter: DataAdapter) -> None:
         """Everything that can fail before the first step, and the programs for the batches that will come."""
@@ -359,21 +373,12 @@ class Trainer(Compiling):
         return type(self).call.__module__ not in ("lamina.models.model", "lamina.layers.layer")  # type: ignore[attr-defined]
 
 
-def is_source(x: Any) -> bool:
-    """Whether `x` yields batches, and is not data itself."""
-    if x is None or isinstance(x, (list, tuple, Mapping, str, bytes)):
-        return False
-    if hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocoo"):
-        return False
-    return isinstance(x, Iterable)
-
-
 def _symbolic(leaf: Leaf | None) -> KerasTensor | None:
     return None if leaf is None else KerasTensor((None, *leaf.array.shape[1:]), leaf.array.dtype.name)
 
 
 def _first_row(leaf: Leaf | None) -> Any:
-    return None if leaf is None else leaf.array[:1]
+    return None if leaf is None else np.asarray(leaf.array[:1])
 
 
 def _is_due(epoch: int, validation_freq: Any) -> bool:

@@ -19,11 +19,16 @@ from lamina.core.serialization import register_serializable as register_keras_se
 from lamina.core.serialization import serialize_object as serialize_keras_object
 from lamina.random import set_random_seed
 from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from lamina.training.py_dataset import PyDataset
+from lamina.training.py_dataset import PyDataset as Sequence
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.session import clear_session, is_keras_tensor
+from lamina.utils.split import split_dataset
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -40,6 +45,7 @@ __all__ = [
     "register_serializable",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
     "standardize_dtype",
     "to_categorical",
     "unpack_x_y_sample_weight",

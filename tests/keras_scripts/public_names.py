@@ -167,11 +167,11 @@ COVERED = {
         traverse
     """,
     "utils": """
-        CustomObjectScope clear_session custom_object_scope deserialize_keras_object
+        CustomObjectScope PyDataset Sequence clear_session custom_object_scope deserialize_keras_object
         disable_interactive_logging enable_interactive_logging get_custom_objects
         get_registered_name get_registered_object is_interactive_logging_enabled is_keras_tensor
         normalize pack_x_y_sample_weight register_keras_serializable serialize_keras_object
-        set_random_seed standardize_dtype to_categorical unpack_x_y_sample_weight
+        set_random_seed split_dataset standardize_dtype to_categorical unpack_x_y_sample_weight
     """,
 }
 
@@ -224,6 +224,7 @@ DIFFERENCES = [
     ("name_scope", "", "caller deduplicate override_parent", "Keras takes them as **kwargs"),
     ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
     ("*.compile", "", "backend", "a backend is chosen for each model"),
+    ("utils.split_dataset", "", "stratify", "the same shares of each class in both parts"),
     ("*.save_model", "", "include_optimizer", "Keras takes it as one of **kwargs"),
     ("saving.load_weights", "", "by_name", "Keras takes it as one of **kwargs"),
     ("*.predict_step", "state", "", "as with Keras on TensorFlow; JAX's has a state"),

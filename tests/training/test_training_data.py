@@ -12,11 +12,11 @@ from lamina.training.arrays import all_finite, first_nonfinite, to_leaves
 from lamina.training.data import (
     ArrayAdapter,
     DataSet,
-    IterableAdapter,
     pack_x_y_sample_weight,
     permutation_of,
     unpack_x_y_sample_weight,
 )
+from lamina.training.stream import IterableAdapter
 from lamina.training.weights import weigh_classes
 
 X = np.random.default_rng(2).normal(size=(40, 3)).astype("float32")
