@@ -31,6 +31,14 @@ ELEMENTARY = [
     "pad",
     "concatenate",
     "transpose",
+    "conv",
+    "conv_input_grad",
+    "conv_filter_grad",
+    "max_window",
+    "gather_window",
+    "scatter_window",
+    "sum_window",
+    "spread_window",
     "scatter_add",
 ]
 

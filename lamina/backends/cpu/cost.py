@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 
 from lamina.backends.base import KernelReport
+from lamina.backends.cpu import pooling
 from lamina.backends.cpu.fuse import KEPT
-from lamina.backends.cpu.nest import Gather, Load, Nest, Pieces, Statement
+from lamina.backends.cpu.nest import Gather, Load, Nest, Pieces, Statement, Window
 from lamina.backends.cpu.target import Target
 from lamina.core.dtypes import itemsize
 from lamina.ir import primitives as p
@@ -37,10 +38,20 @@ def of_nest(nest: Nest) -> tuple[int, int]:
                 moved += touched * itemsize(operand.dtype)
             elif isinstance(operand, (Gather, Pieces)):
                 moved += points * itemsize(statement.value.dtype)
+            elif isinstance(operand, Window):
+                operations += 3 * points * pooling.taps(operand)
+                moved += points * itemsize(operand.source.dtype) * _read_once(operand)
     for store in nest.stores:
         touched = prod(axis.extent for axis, stride in zip(nest.axes, store.place.strides) if stride != 0)
         moved += touched * itemsize(store.value.dtype)
     return operations, moved
+
+
+def _read_once(window: Window) -> int:
+    """How many elements of what is read belong to one point."""
+    if window.kind in pooling.BACK:
+        return 1
+    return prod(min(slide.stride, slide.size) for slide in window.slides)
 
 
 def nanoseconds(report: KernelReport, target: Target, product: bool) -> float:
@@ -67,4 +78,6 @@ def lines(nest: Nest, lanes: int, vector: int | None) -> int:
                 total += access(operand.place.strides)
             elif isinstance(operand, (Gather, Pieces)):
                 total += 3 * lanes
+            elif isinstance(operand, Window):
+                total += 6 * min(pooling.taps(operand), 32)
     return total + sum(access(store.place.strides) for store in nest.stores)

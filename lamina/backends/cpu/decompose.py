@@ -6,7 +6,7 @@ that has.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
 - operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
   is that copy.
-- convolutions without kernels of their own, and pooling: tap by tap (`decompose_windows`).
+- convolutions without kernels of their own: tap by tap (`decompose_windows`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from math import prod
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
 from lamina.backends.cpu.convolve_pooled import see_through_pooling
 from lamina.backends.cpu.decompose_windows import decompose_window
-from lamina.backends.cpu.fuse import collapse, scalar_constant
+from lamina.backends.cpu.fuse import POOLING, collapse, scalar_constant
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.core.shapes import row_major_strides
@@ -92,6 +92,7 @@ _READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
         (position == 1 and scalar_constant(operand) is not None) or _in_memory(operand, resolve)
     ),
     p.concatenate: lambda position, operand, resolve: _in_memory(operand, resolve),
+    **dict.fromkeys(POOLING, lambda position, operand, resolve: _in_memory(operand, resolve)),
     p.random_bits: lambda position, operand, resolve: _in_memory(operand, resolve),
     p.scatter_add: _line,
     p.cumulative_sum: _line,

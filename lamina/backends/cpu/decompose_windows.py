@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import reduce
-from math import prod
 
 import numpy as np
 
 from lamina.backends.cpu.convolve_nodes import has_kernel, interleaved
-from lamina.core import dtypes
 from lamina.core.windows import Padding
 from lamina.ir import primitives as p
-from lamina.ir.bind import constant_value, full
+from lamina.ir.bind import constant_value
 from lamina.ir.graph import Node, Value
 from lamina.ir.primitives import Primitive
 
@@ -174,82 +172,8 @@ def _conv_filter_grad(
     return whole
 
 
-# --- pooling ---------------------------------------------------------------------------------------
-
-
-def _max_window(
-    x: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
-) -> tuple[Value, Value]:
-    """The running maximum with its tap; a tap takes over if it is greater or the first NaN, and real."""
-    dtype = "uint8" if prod(sizes) <= 256 else "int32"
-    padded = _padded(x, padding, dtypes.limits(x.dtype)[0])
-    real = _padded(full(x.shape, True, "bool"), padding, False)
-    taps = list(_taps(sizes))
-    best = _seen(padded, taps[0], places, strides, dilation)
-    found = _seen(real, taps[0], places, strides, dilation)
-    index = full(best.shape, 0, dtype)
-    for number, tap in list(enumerate(taps))[1:]:
-        value = _seen(padded, tap, places, strides, dilation)
-        is_real = _seen(real, tap, places, strides, dilation)
-        beats = p.bitwise_or(p.greater(value, best), p.invert(found))
-        if dtypes.is_float(x.dtype):
-            first_nan = p.bitwise_and(p.not_equal(value, value), p.equal(best, best))
-            beats = p.bitwise_or(beats, first_nan)
-        takes_over = p.bitwise_and(beats, is_real)
-        best = p.select(takes_over, value, best)
-        index = p.select(takes_over, full(best.shape, number, dtype), index)
-        found = p.bitwise_or(found, is_real)
-    return best, index
-
-
-def _where(index: Value, number: int, x: Value) -> Value:
-    is_here = p.equal(index, full(index.shape, number, index.dtype))
-    result: Value = p.select(is_here, x, full(x.shape, 0, x.dtype))
-    return result
-
-
-def _gather_window(
-    x: Value, index: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
-) -> Value:
-    padded = _padded(x, padding)
-    seen = (_seen(padded, tap, places, strides, dilation) for tap in _taps(sizes))
-    result: Value = full(index.shape, 0, x.dtype)
-    for number, value in enumerate(seen):
-        result = p.select(p.equal(index, full(index.shape, number, index.dtype)), value, result)
-    return result
-
-
-def _scatter_window(
-    y: Value, index: Value, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
-) -> Value:
-    sent = (
-        _sent_back(_where(index, number, y), tap, shape, strides, padding, dilation)
-        for number, tap in enumerate(_taps(sizes))
-    )
-    return _unpadded(_total(sent), shape, padding)
-
-
-def _sum_window(
-    x: Value, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints, places: Ints
-) -> Value:
-    padded = _padded(x, padding)
-    return _total(_seen(padded, tap, places, strides, dilation) for tap in _taps(sizes))
-
-
-def _spread_window(
-    y: Value, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
-) -> Value:
-    sent = (_sent_back(y, tap, shape, strides, padding, dilation) for tap in _taps(sizes))
-    return _unpadded(_total(sent), shape, padding)
-
-
 DECOMPOSED: dict[Primitive, Callable[..., Value | tuple[Value, ...]]] = {
     p.conv: _in_float32(_conv),
     p.conv_input_grad: _in_float32(_conv_input_grad),
     p.conv_filter_grad: _in_float32(_conv_filter_grad),
-    p.max_window: _max_window,
-    p.gather_window: _gather_window,
-    p.scatter_window: _scatter_window,
-    p.sum_window: _sum_window,
-    p.spread_window: _spread_window,
 }

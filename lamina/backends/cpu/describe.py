@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from lamina.backends.cpu.fuse import (
     FULL,
     KEPT,
+    POOLING,
+    WINDOWED,
     Fusion,
     Group,
     collapse,
@@ -27,8 +29,11 @@ from lamina.backends.cpu.nest import (
     Piece,
     Pieces,
     Place,
+    Seen,
+    Slide,
     Statement,
     Store,
+    Window,
     merge_axes,
 )
 from lamina.backends.cpu.views import View
@@ -78,7 +83,7 @@ class Describer:
             operands = tuple(
                 self._operand(value, position, made) for position in range(len(value.node.inputs))
             )
-            if value.primitive in (p.gather, p.pad, p.concatenate, p.random_bits):
+            if value.primitive in WINDOWED:
                 operands = (self._windowed(value),)
             stage = 0
             for operand in operands:
@@ -91,7 +96,7 @@ class Describer:
         return [made[value] for value in self.group.values]
 
     def _operand(self, user: Value, position: int, made: dict[Value, Statement]) -> Statement | Leaf:
-        if user.primitive in (p.gather, p.pad, p.concatenate, p.random_bits):
+        if user.primitive in WINDOWED:
             return Number(0, "int32")  # replaced by the windowed leaf
         operand = user.node.inputs[position]
         number = scalar_constant(operand)
@@ -135,6 +140,8 @@ class Describer:
             return Bits(view.root, view.offset, view.strides[0], place)
         if value.primitive is p.gather:
             return self._gather(value)
+        if value.primitive in POOLING:
+            return self._window(value)
         if value.primitive is p.pad:
             operand, fill = node.inputs
             attributes = node.attributes
@@ -164,12 +171,54 @@ class Describer:
         view = self.fusion.resolve(operand)
         group = self.group
         bounds = [Bound(axis, 0, 1, extent, 0) for axis, extent in enumerate(group.domain)]
-        axes = iter(range(self.rank) if group.values[value] == FULL else group.kept_axes)
-        for extent, own, stride, (low, every) in zip(value.shape, operand.shape, view.strides, places):
-            if extent != 1:
-                axis = next(axes)
+        spots = zip(self._axes(value), operand.shape, view.strides, places)
+        for axis, own, stride, (low, every) in spots:
+            if axis is not None:
                 bounds[axis] = Bound(axis, low, every, own, stride)
         return Piece(view.root, view.offset, tuple(bounds), value.dtype)
+
+    def _axes(self, value: Value) -> list[int | None]:
+        """The axis of the domain for each of a value's axes; None for an extent of 1."""
+        axes = iter(range(self.rank) if self.group.values[value] == FULL else self.group.kept_axes)
+        return [None if extent == 1 else next(axes) for extent in value.shape]
+
+    def _window(self, value: Value) -> Window:
+        """A value of the section `window`: its slides, and what they see of its operands."""
+        node = value.node
+        kind = ("max", "index")[value.index] if node.primitive is p.max_window else node.primitive.name[:-7]
+        is_back = "shape" in node.attributes
+        how = (node.attributes[name] for name in ("sizes", "strides", "padding", "dilation"))
+        slides = tuple(
+            Slide(
+                axis,
+                size,
+                stride,
+                low,
+                dilation,
+                extent,
+                _reaches(size, stride, low, dilation, extent, count),
+            )
+            for axis, count, size, stride, (low, _), dilation, extent in zip(
+                self._axes(value)[1:-1], value.shape[1:-1], *how, node.inputs[0].shape[1:-1]
+            )
+        )
+        if is_back:  # which windows see a point follows from its indices, for the index as for the source
+            along = again = [0] * len(slides)
+        else:
+            along, again = [0 if slide.reaches else slide.stride for slide in slides], [1] * len(slides)
+        source, *index = (
+            self._seen(value, operand, times) for operand, times in zip(node.inputs, (along, again))
+        )
+        tracked = kind == "index" or (kind == "max" and node.outputs[1] in self.group.values)
+        return Window(kind, source, index[0] if index else None, slides, tracked)
+
+    def _seen(self, value: Value, operand: Value, times: Sequence[int]) -> Seen:
+        """An operand of a window; from point to point along a slide its place moves `times` elements."""
+        view = self.fusion.resolve(operand)
+        steps = view.strides[1:-1]
+        moves = (step * count for step, count in zip(steps, times))
+        place = Place(view.offset, self._along(value, (view.strides[0], *moves, view.strides[-1])))
+        return Seen(view.root, place, steps, operand.dtype)
 
     def _gather(self, value: Value) -> Leaf:
         operand, indices = value.node.inputs
@@ -192,6 +241,11 @@ class Describer:
             else:
                 index = Load(index_view.root, index_place, indices.dtype)
         return Gather(view.root, place, view.strides[axis], operand.shape[axis], index, value.dtype)
+
+
+def _reaches(size: int, stride: int, low: int, dilation: int, extent: int, count: int) -> bool:
+    """Whether one of `count` places of a window lies partly over the edge."""
+    return low > 0 or (count - 1) * stride + (size - 1) * dilation >= extent
 
 
 def tile_strides(group: Group, place: Place) -> tuple[int, int, int]:

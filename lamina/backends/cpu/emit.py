@@ -11,7 +11,7 @@ and scalars.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -389,6 +389,28 @@ class Builder:
         yield
         self.branch(after)
         self.start_block(after)
+
+    def choose(
+        self,
+        condition: Register,
+        then: Callable[[], list[Register]],
+        otherwise: Callable[[], list[Register]],
+    ) -> list[Register]:
+        """The values that one of two ways of computing them gives; only that one is run."""
+        yes, no, after = self.new_label("yes"), self.new_label("no"), self.new_label("after")
+        self.branch_if(condition, yes, no)
+        ways: list[tuple[list[Register], str]] = []
+        for label, way in ((yes, then), (no, otherwise)):
+            self.start_block(label)
+            values = way()
+            ways.append((values, self.label))
+            self.branch(after)
+        self.start_block(after)
+        (one, first), (other, second) = ways
+        return [
+            self.instruction(f"phi {x.type} [ {x.text}, %{first} ], [ {y.text}, %{second} ]", x.type)
+            for x, y in zip(one, other)
+        ]
 
     @contextmanager
     def loop(

@@ -28,7 +28,8 @@ NEST, CONTRACT, SPECIAL = "nest", "contract", "special"
 
 # Pointwise nodes that read stored operands at places of their own: they are fused with users, not with
 # producers.
-WINDOWED = frozenset({p.gather, p.pad, p.concatenate, p.random_bits})
+POOLING = frozenset({p.max_window, p.gather_window, p.scatter_window, p.sum_window, p.spread_window})
+WINDOWED = frozenset({p.gather, p.pad, p.concatenate, p.random_bits}) | POOLING
 SOURCES = frozenset({p.input, p.constant, p.iota})
 
 # Work worth repeating at each user instead of storing the result: an instruction or two.
@@ -103,6 +104,7 @@ class Fusion:
     ) -> None:
         self.results = tuple(results)
         self.guards = {seen_through_moves(guard) for guard in guards}
+        self.used: set[Value] = set(self.results)  # of the outputs of nodes that have several
         self.late: set[Value] = set()  # what depends on a guard: it belongs to the commit, not to the step
         self.resolve = resolve or Resolver()
         self._views: dict[Value, list[tuple[Value, View]]] = {}
@@ -178,6 +180,8 @@ class Fusion:
             self._new(CONTRACT, squeeze(node.types[0].shape), None, node.outputs[0], FULL).head = node
         elif primitive.has(REDUCES):
             self._add_reduction(node.outputs[0])
+        elif primitive is p.max_window:
+            self._add_maximum(node)
         elif primitive.has(ELEMENTWISE) or primitive in WINDOWED:
             self._add_pointwise(node.outputs[0])
         else:
@@ -193,6 +197,14 @@ class Fusion:
         self.resolve(value)
         if value in self.resolve.copied:
             self._new(NEST, squeeze(value.node.inputs[0].shape), None, value, FULL)
+
+    def _add_maximum(self, node: Node) -> None:
+        """The maximum of a window and where it is come from one walk, if both are wanted."""
+        first, *rest = [output for output in node.outputs if output in self.used]
+        group = self._new(NEST, squeeze(first.shape), None, first, FULL)
+        for output in rest:
+            group.values[output] = FULL
+            self.home[output] = group
 
     def _add_pointwise(self, value: Value) -> None:
         if value.primitive not in WINDOWED:
@@ -407,7 +419,9 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolv
     resolve: knows what the inputs of a nested graph are views of.
     """
     fusion = Fusion([*results, *guards], guards, resolve)
-    for node in topological(fusion.results):
+    nodes = topological(fusion.results)
+    fusion.used.update(operand for node in nodes for operand in node.inputs)
+    for node in nodes:
         fusion.add(node)
     _repeat_cheap_work(fusion)
     fusion.link()

@@ -76,7 +76,11 @@ def choose_layout(nest: Nest, target: Target) -> Layout:
     if rank == 0:
         return Layout(None, 1, (), (), False)
     vector = rank - 1
-    if (
+    if vector in nest.slid:
+        return Layout(None, 1, tuple(kept), tuple(inner), False)
+    if nest.slid:
+        pass  # the channels: neighbours in memory, and all at the same place of the window
+    elif (
         axes[vector].inner
         and axes[vector].extent <= SHORT_ROW
         and kept

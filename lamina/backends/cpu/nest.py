@@ -7,7 +7,10 @@ Grammar:
     Operand   ::= Statement | Leaf
     Leaf      ::= Number | Load(root, Place) | Count(Place) | Bits(key, Place)
                 | Gather(root, Place, step, extent, Leaf) | Pieces(Piece*, Leaf)
+                | Window(kind, Seen, Seen?, Slide*)
     Piece     ::= (root, offset, Bound*)                 a stored tensor inside a larger, filled one
+    Seen      ::= (root, Place, step*)                   a stored tensor that windows see, a step per Slide
+    Slide     ::= (axis, size, stride, low, dilation, extent, reaches?)
     Store     ::= (value, root, Place)
     Place     ::= offset + sum(stride * index) over the axes
 
@@ -114,7 +117,57 @@ class Pieces:
     fill: Number | Load
 
 
-Leaf = Number | Load | Count | Bits | Gather | Pieces
+@dataclass(frozen=True)
+class Slide:
+    """A spatial axis of a window: `axis` of the domain (None where that has one point), and the window's
+    size, stride, padding before, and dilation.
+
+    extent: of what is read. reaches: whether some window reaches over the edge.
+    """
+
+    axis: int | None
+    size: int
+    stride: int
+    low: int
+    dilation: int
+    extent: int
+    reaches: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stored tensor that a window sees, or that is seen by windows.
+
+    steps: how far apart its elements lie along each slide. place: where the first tap of a window lies; along
+    slides that reach over the edge, and looking back, the walk adds what is missing.
+    """
+
+    root: Value
+    place: Place
+    steps: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a window sees from a point ("max", "index", "gather", "sum"), or what is sent to a point by the
+    windows that see it ("scatter", "spread").
+
+    tracked: for "max", whether its "index" is wanted too, so that both come from one walk.
+    """
+
+    kind: str
+    source: Seen
+    index: Seen | None
+    slides: tuple[Slide, ...]
+    tracked: bool = False
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        return (self.source,) if self.index is None else (self.source, self.index)
+
+
+Leaf = Number | Load | Count | Bits | Gather | Pieces | Window
 
 
 @dataclass(eq=False)
@@ -181,6 +234,12 @@ class Nest:
         found.update((store.root, None) for store in self.stores)
         return found
 
+    @property
+    def slid(self) -> set[int]:
+        """The axes along which windows move."""
+        windows = [leaf for leaf in self.leaves() if isinstance(leaf, Window)]
+        return {slide.axis for leaf in windows for slide in leaf.slides if slide.axis is not None}
+
     def text(self) -> str:
         """The nest for a person to read."""
         names: dict[int, str] = {}
@@ -207,6 +266,9 @@ def leaf_places(leaf: Leaf) -> Iterator[Place]:
         yield from leaf_places(leaf.index)
     elif isinstance(leaf, Pieces):
         yield from leaf_places(leaf.fill)
+    elif isinstance(leaf, Window):
+        for seen in leaf.seen:
+            yield seen.place
 
 
 def leaf_roots(leaf: Leaf) -> Iterator[Value]:
@@ -221,6 +283,9 @@ def leaf_roots(leaf: Leaf) -> Iterator[Value]:
         yield from leaf_roots(leaf.fill)
         for piece in leaf.pieces:
             yield piece.root
+    elif isinstance(leaf, Window):
+        for seen in leaf.seen:
+            yield seen.root
 
 
 def _leaf_text(leaf: Any) -> str:
@@ -240,7 +305,7 @@ def merge_axes(nest: Nest, rows_apart: bool = False) -> Nest:
         if isinstance(leaf, Pieces)
         for piece in leaf.pieces
         for axis in _bounded_axes(piece, nest.axes)
-    }
+    } | nest.slid
     places = list(nest.places())
     piece_strides = [
         tuple(bound.stride for bound in piece.bounds)
@@ -279,7 +344,16 @@ def merge_axes(nest: Nest, rows_apart: bool = False) -> Nest:
             bounds.append(replace(bound, axis=position, count=count))
         return replace(piece, bounds=tuple(bounds))
 
-    statements = _rewrite_leaves(nest.statements, on_place, on_piece)
+    merged = {axis: position for position, members in enumerate(groups) for axis in members}
+
+    def on_window(window: Window) -> Window:
+        slides = (
+            replace(slide, axis=None if slide.axis is None else merged[slide.axis]) for slide in window.slides
+        )
+        source, *index = (replace(seen, place=on_place(seen.place)) for seen in window.seen)
+        return replace(window, source=source, index=index[0] if index else None, slides=tuple(slides))
+
+    statements = _rewrite_leaves(nest.statements, on_place, on_piece, on_window)
     stores = [replace(store, place=on_place(store.place)) for store in nest.stores]
     return Nest(tuple(axes), statements, stores)
 
@@ -291,7 +365,10 @@ def _bounded_axes(piece: Piece, axes: Sequence[Axis]) -> Iterator[int]:
 
 
 def _rewrite_leaves(
-    statements: Sequence[Statement], on_place: Callable[[Place], Place], on_piece: Callable[[Piece], Piece]
+    statements: Sequence[Statement],
+    on_place: Callable[[Place], Place],
+    on_piece: Callable[[Piece], Piece],
+    on_window: Callable[[Window], Window],
 ) -> list[Statement]:
     new: dict[int, Statement] = {}
 
@@ -306,7 +383,7 @@ def _rewrite_leaves(
             fill = leaf(operand.fill)
             assert isinstance(fill, (Number, Load))
             return Pieces(tuple(map(on_piece, operand.pieces)), fill)
-        return operand
+        return on_window(operand) if isinstance(operand, Window) else operand
 
     for statement in statements:
         operands = tuple(

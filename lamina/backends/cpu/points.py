@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from lamina.backends.cpu import math
+from lamina.backends.cpu import math, pooling
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -19,8 +19,20 @@ from lamina.backends.cpu.emit import (
     lanes_of,
     vector,
 )
-from lamina.backends.cpu.fuse import KEPT
-from lamina.backends.cpu.nest import Bits, Count, Gather, Leaf, Load, Number, Piece, Pieces, Place, Statement
+from lamina.backends.cpu.fuse import KEPT, WINDOWED
+from lamina.backends.cpu.nest import (
+    Bits,
+    Count,
+    Gather,
+    Leaf,
+    Load,
+    Number,
+    Piece,
+    Pieces,
+    Place,
+    Statement,
+    Window,
+)
 from lamina.backends.cpu.target import Target
 from lamina.backends.cpu.views import VIEWS
 from lamina.core import dtypes
@@ -75,6 +87,7 @@ class Point:
         self.kept = kept
         self._mask = mask
         self.known: dict[Value, Register] = {}
+        self.maxima: dict[Window, tuple[Register, Register]] = {}
 
     @property
     def mask(self) -> Register | None:
@@ -130,7 +143,7 @@ class Point:
             return self.random(leaf)
         if isinstance(leaf, Gather):
             return self.gather(leaf)
-        return self.pieces(leaf)
+        return self.pieces(leaf) if isinstance(leaf, Pieces) else pooling.emit(self, leaf)
 
     def stride(self, place: Place) -> int:
         """Elements from one lane to the next."""
@@ -322,7 +335,7 @@ class Point:
 
 
 # Their only operand is the result: all the work is in the leaf, or there is none.
-_PASSED_ON = frozenset({p.gather, p.pad, p.concatenate, p.random_bits, p.stop_gradient})
+_PASSED_ON = WINDOWED | {p.stop_gradient}
 
 
 def _wrap(number: int) -> int:
