@@ -169,7 +169,9 @@ def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch, rng):
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b""), gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9]) + bytes(9))]
+    "content",
+    [b"no gzip", gzip.compress(b""), gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9]) + bytes(9))],
+    ids=["no gzip", "nothing in it", "fewer bytes than it says"],
 )
 def test_damaged_idx_files_are_named(content, tmp_path):
     path = tmp_path / "labels.gz"
