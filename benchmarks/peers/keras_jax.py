@@ -11,10 +11,26 @@ from typing import Any
 
 import keras
 
+from benchmarks.peers import images
 from benchmarks.peers.data import classification
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    if "network" in task:
+        model, (x, y) = images.build(keras, task), images.data(task)
+    else:
+        model, (x, y) = make_model(task), classification(task)
+
+    def run() -> float:
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=task["batch"], epochs=task["epochs"], verbose=0)
+        return (time.perf_counter() - start) / (task["steps"] * task["epochs"])
+
+    return run
+
+
+def make_model(task: dict[str, Any]) -> keras.Model:
+    """A compiled classifier with layers of the task's sizes."""
     sizes = task["sizes"]
     model = keras.Sequential(
         [
@@ -29,11 +45,4 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         metrics=["accuracy"],
         steps_per_execution=task.get("steps_per_execution", 1),
     )
-    x, y = classification(task)
-
-    def run() -> float:
-        start = time.perf_counter()
-        model.fit(x, y, batch_size=task["batch"], epochs=task["epochs"], verbose=0)
-        return (time.perf_counter() - start) / (task["steps"] * task["epochs"])
-
-    return run
+    return model

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lamina
+from benchmarks.peers import images
 from benchmarks.peers.data import classification
 
 
@@ -24,8 +25,10 @@ def make_model(sizes: list[int]) -> lamina.Model:
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    model = make_model(task["sizes"])
-    x, y = classification(task)
+    if "network" in task:
+        model, (x, y) = images.build(lamina, task), images.data(task)
+    else:
+        model, (x, y) = make_model(task["sizes"]), classification(task)
 
     def run() -> float:
         start = time.perf_counter()

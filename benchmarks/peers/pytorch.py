@@ -1,7 +1,7 @@
 """PyTorch: a plain training loop over shuffled tensors.
 
 Settings in the task: "adam", which of its implementations to use ("fused" or "foreach"); "compile", whether
-forward and backward go through `torch.compile`.
+forward and backward go through `torch.compile`; "channels_last", whether images and kernels lie so in memory.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers import images, images_torch
 from benchmarks.peers.data import classification
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    sizes, batch, steps = task["sizes"], task["batch"], task["steps"]
-    layers: list[torch.nn.Module] = []
-    for inputs, units in pairwise(sizes):
-        layers += [torch.nn.Linear(inputs, units), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
+    batch, steps = task["batch"], task["steps"]
+    model = make_model(task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **{task.get("adam", "fused"): True})
-    loss_of = torch.nn.CrossEntropyLoss()
-    x, y = (torch.from_numpy(array) for array in classification(task))
-    y = y.long()
+    is_classifier = task.get("network") != "generator"
+    loss_of = torch.nn.CrossEntropyLoss() if is_classifier else torch.nn.MSELoss()
+    x, y = make_data(task)
+    if task.get("channels_last"):
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    zero = torch.zeros((), dtype=torch.int64)
 
     def forward(x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = model(x)
-        return loss_of(logits, target), (logits.detach().argmax(1) == target).sum()
+        right = (logits.detach().argmax(1) == target).sum() if is_classifier else zero
+        return loss_of(logits, target), right
 
     if task.get("compile"):
         forward = torch.compile(forward)
@@ -48,3 +52,20 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         return (time.perf_counter() - start) / steps
 
     return run
+
+
+def make_model(task: dict[str, Any]) -> torch.nn.Module:
+    if "network" in task:
+        return images_torch.build(task["network"])
+    layers: list[torch.nn.Module] = []
+    for inputs, units in pairwise(task["sizes"]):
+        layers += [torch.nn.Linear(inputs, units), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def make_data(task: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets, images with their channels where PyTorch wants them."""
+    arrays = images.data(task) if "network" in task else classification(task)
+    x, y = (torch.from_numpy(array) for array in arrays)
+    x, y = (value.movedim(-1, 1).contiguous() if value.ndim > 2 else value for value in (x, y))
+    return x, y if y.is_floating_point() else y.long()

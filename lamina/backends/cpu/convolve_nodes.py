@@ -64,6 +64,20 @@ def has_kernel(node: Node) -> bool:
     return groups == 1 or min(channels, outputs) // groups >= 4
 
 
+def as_product(node: Node, inputs: tuple[Value, ...]) -> Value | None:
+    """A convolution with a kernel of one tap, or its gradient for x, as a matrix product; None for others."""
+    attributes = node.attributes
+    if node.primitive not in (p.conv, p.conv_input_grad) or attributes["groups"] != 1:
+        return None
+    x, kernel = inputs
+    if prod(kernel.shape[:-2]) != 1 or max(attributes["strides"]) > 1 or any(map(any, attributes["padding"])):
+        return None
+    weights = p.reshape(kernel, shape=kernel.shape[-2:])
+    side = 0 if node.primitive is p.conv else 1
+    result: Value = p.dot(x, weights, contract=((x.ndim - 1,), (side,)), batch=((), ()))
+    return result
+
+
 def _channels(node: Node) -> tuple[int, int]:
     """Channels and outputs of all groups."""
     first, second = (value.shape for value in node.inputs[:2])

@@ -28,7 +28,8 @@ from lamina.ir.primitives import CONTROLS, REDUCES, Primitive
 
 LONG = 1 << 15  # elements folded into one from which a reduction is split
 PARTS = 64
-ROW = 256  # elements of a part that is worth its own loop
+SOME = 1 << 12  # ... where whole axes, such as that of the batch, can be the parts
+FEW = 8  # such parts, and elements of each
 
 
 def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tuple[Value, ...]:
@@ -153,12 +154,12 @@ def _split(node: Node, x: Value) -> Value | None:
     axes: tuple[int, ...] = node.attributes["axes"]
     folded = prod(x.shape[axis] for axis in axes)
     kept = x.size // folded if folded else 0
-    if folded < LONG or kept >= PARTS or axes != tuple(range(axes[0], axes[0] + len(axes))):
-        return None
-    whole_rows = _split_at(x.shape, axes)
-    if whole_rows is not None:
+    whole_rows = _split_at(x.shape, axes) if folded >= SOME else None
+    if whole_rows is not None and x.ndim > len(axes):
         outer, inner = axes[:whole_rows], axes[whole_rows:]
         return node.primitive(node.primitive(x, axes=inner), axes=outer)
+    if folded < LONG or kept >= PARTS or axes != tuple(range(axes[0], axes[0] + len(axes))):
+        return None
     # Never a divisor of the number of threads: the same split on every machine.
     parts = next((count for count in range(PARTS, 7, -1) if folded % count == 0), None)
     if parts is None:
@@ -176,7 +177,7 @@ def _split_at(shape: Sequence[int], axes: tuple[int, ...]) -> int | None:
     parts = 1
     for count, axis in enumerate(axes[:-1], start=1):
         parts *= shape[axis]
-        if parts >= PARTS:
+        if parts >= FEW:
             inner = prod(shape[axis] for axis in axes[count:])
-            return count if parts < LONG and inner >= ROW else None
+            return count if parts < LONG and inner >= FEW else None
     return None

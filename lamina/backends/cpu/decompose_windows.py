@@ -11,7 +11,7 @@ from functools import reduce
 
 import numpy as np
 
-from lamina.backends.cpu.convolve_nodes import has_kernel, interleaved
+from lamina.backends.cpu.convolve_nodes import as_product, has_kernel, interleaved
 from lamina.core.windows import Padding
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value
@@ -23,9 +23,12 @@ HALVES = ("float16", "bfloat16")
 
 
 def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    """The results of a primitive with windows, from primitives that have kernels; None for others."""
+    """The results of a primitive with windows, from what has kernels; None for what has one itself."""
     if node.primitive not in DECOMPOSED:
         return None
+    single = as_product(node, inputs)
+    if single is not None:
+        return (single,)
     if has_kernel(node):
         strided = node.primitive is p.conv_input_grad and max(node.attributes["strides"]) > 1
         return (interleaved(node, *inputs),) if strided else None
@@ -134,6 +137,9 @@ def _conv(
     padded, last = _padded(x, padding), x.ndim
 
     def product(tap: Ints) -> Value:
+        if groups == x.shape[-1]:
+            seen = _repeated(_seen(padded, tap, places, strides, dilation), kernel.shape[-1] // groups)
+            return _scaled(seen, _tap_of(kernel, tap))
         seen = _grouped(_seen(padded, tap, places, strides, dilation), groups)
         weights = _grouped(_tap_of(kernel, tap), groups)
         dot: Value = p.dot(seen, weights, contract=((last,), (0,)), batch=((last - 1,), (1,)))
@@ -145,14 +151,51 @@ def _conv(
 def _conv_input_grad(
     y: Value, kernel: Value, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
 ) -> Value:
+    if groups == kernel.shape[-1] and max(strides) == 1:
+        return _conv_turned(y, kernel, shape, padding, dilation)
     grouped, last = _grouped(y, groups), y.ndim
 
     def sent(tap: Ints) -> Value:
+        if groups == kernel.shape[-1]:
+            return _sent_back(_scaled(y, _tap_of(kernel, tap)), tap, shape, strides, padding, dilation)
         weights = _grouped(_tap_of(kernel, tap), groups)
         dot = p.dot(grouped, weights, contract=((last,), (2,)), batch=((last - 1,), (1,)))
         return _sent_back(_ungrouped(dot), tap, shape, strides, padding, dilation)
 
     return _unpadded(_total(map(sent, _taps(kernel.shape[:-2]))), shape, padding)
+
+
+def _repeated(x: Value, times: int) -> Value:
+    """Every channel so many times, one after the other."""
+    if times == 1:
+        return x
+    last = x.ndim - 1
+    spread = p.broadcast(x, shape=(*x.shape, times), axes=tuple(range(x.ndim)))
+    result: Value = p.reshape(spread, shape=(*x.shape[:last], x.shape[last] * times))
+    return result
+
+
+def _scaled(x: Value, weights: Value) -> Value:
+    """Channels times the weights of a kernel that keeps channels apart."""
+    row = p.reshape(weights, shape=x.shape[-1:])
+    result: Value = p.multiply(x, p.broadcast(row, shape=x.shape, axes=(x.ndim - 1,)))
+    return result
+
+
+def _conv_turned(y: Value, kernel: Value, shape: Ints, padding: Padding, dilation: Ints) -> Value:
+    """The gradient of x where channels stay apart and strides are 1: y under the kernel read backwards."""
+    sizes = kernel.shape[:-2]
+    reach = tuple((size - 1) * step for size, step in zip(sizes, dilation))
+    low = tuple(far - before for far, (before, _) in zip(reach, padding))
+    high = tuple(
+        extent + far - here - before for extent, far, here, before in zip(shape, reach, y.shape[1:-1], low)
+    )
+    padded = _padded(y, tuple(zip(low, high)))
+    ones = (1,) * len(sizes)
+    turned = p.reverse(kernel, axes=tuple(range(len(sizes))))
+    return _total(
+        _scaled(_seen(padded, tap, shape, ones, dilation), _tap_of(turned, tap)) for tap in _taps(sizes)
+    )
 
 
 def _conv_filter_grad(
@@ -162,6 +205,9 @@ def _conv_filter_grad(
     summed = tuple(range(x.ndim - 1))
 
     def product(tap: Ints) -> Value:
+        if groups == x.shape[-1]:
+            seen = _repeated(_seen(padded, tap, y.shape[1:-1], strides, dilation), y.shape[-1] // groups)
+            return p.reshape(p.reduce_sum(p.multiply(seen, y), axes=summed), shape=(1, 1, y.shape[-1]))
         seen = _grouped(_seen(padded, tap, y.shape[1:-1], strides, dilation), groups)
         dot = p.dot(seen, grouped, contract=(summed, summed), batch=((last - 1,), (last - 1,)))
         result: Value = p.reshape(_ungrouped(dot), shape=(1, x.shape[-1] // groups, y.shape[-1]))
