@@ -27,6 +27,7 @@ SMALL_TASK_FLOPS = 1 << 16  # ... but a few smaller ones, for threads that are r
 FEW_TASKS = 4
 PAGE = 4096
 MOST_TASKS = 128
+MANY_TILES = 8  # tiles of each task, from which on tasks have all columns of their rows
 
 
 @dataclass(frozen=True)
@@ -414,13 +415,16 @@ def _blocks(
 ) -> tuple[int, int]:
     """Tiles and panels of one task: enough tasks for many threads, none below about ten microseconds.
 
-    packed_panel: bytes of a packed panel, 0 when none is packed. Tasks are split by columns first. Where A
-    does not stay in the second cache, a task takes several panels, so that A is read less often.
+    packed_panel: bytes of a packed panel, 0 when none is packed. Tasks are split by columns first, but where
+    there are many times more rows, by these, with all columns. Where A does not stay in the second cache, a
+    task takes several panels, so that A is read less often.
     """
     flops, size = 2 * spec.m * spec.n * spec.k, dtypes.itemsize(spec.dtype)
     read = (spec.m + spec.n) * spec.k * size
     few = min(flops // SMALL_TASK_FLOPS, FEW_TASKS // max(1, spec.batch))
     wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES, few), MOST_TASKS))
+    if tiles >= MANY_TILES * wanted and panels * packed_panel <= target.caches.l2 // 2:
+        return ceil(tiles / wanted), max(panels, 1)
     column_block = max(1, ceil(panels / wanted))
     if packed_panel and spec.m * spec.k * size > target.caches.l2 // 2:
         column_block = max(column_block, min(target.caches.l2 // 2 // packed_panel, panels // 8))

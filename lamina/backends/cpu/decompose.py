@@ -154,8 +154,9 @@ def _split(node: Node, x: Value) -> Value | None:
     axes: tuple[int, ...] = node.attributes["axes"]
     folded = prod(x.shape[axis] for axis in axes)
     kept = x.size // folded if folded else 0
-    whole_rows = _split_at(x.shape, axes) if folded >= SOME else None
-    if whole_rows is not None and x.ndim > len(axes):
+    enough = SOME if x.ndim > len(axes) else LONG
+    whole_rows = _split_at(x.shape, axes) if folded >= enough else None
+    if whole_rows is not None:
         outer, inner = axes[:whole_rows], axes[whole_rows:]
         return node.primitive(node.primitive(x, axes=inner), axes=outer)
     if folded < LONG or kept >= PARTS or axes != tuple(range(axes[0], axes[0] + len(axes))):
