@@ -4,6 +4,7 @@ from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, So
 from lamina.layers.attention import AdditiveAttention, Attention
 from lamina.layers.basic import Identity, Lambda, Masking, Rescaling, Wrapper
 from lamina.layers.batch_normalization import BatchNormalization
+from lamina.layers.bidirectional import Bidirectional
 from lamina.layers.categories import CategoryEncoding, Discretization
 from lamina.layers.convolution import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
 from lamina.layers.convolution_transpose import (
@@ -92,6 +93,9 @@ from lamina.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from lamina.layers.recurrent import RNN
+from lamina.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from lamina.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from lamina.layers.registry import deserialize, get, serialize
 from lamina.layers.regularization import (
     ActivityRegularization,
@@ -111,11 +115,16 @@ from lamina.layers.separable_convolution import (
 )
 from lamina.layers.spatial_dropout import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from lamina.layers.spectral_normalization import SpectralNormalization
+from lamina.layers.stacked_cells import StackedRNNCells
 from lamina.layers.text_vectorization import TextVectorization
+from lamina.layers.time_distributed import TimeDistributed
 from lamina.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -136,6 +145,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "CategoryEncoding",
     "Concatenate",
     "Conv1D",
@@ -163,6 +173,7 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -186,6 +197,7 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNormalization",
@@ -215,14 +227,18 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
     "SpectralNormalization",
+    "StackedRNNCells",
     "StringLookup",
     "Subtract",
     "TextVectorization",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

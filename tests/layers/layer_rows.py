@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from image_rows import IMAGE_ROWS
 from layer_row import Row
+from sequence_rows import SEQUENCE_ROWS
 
 
 def scale(x):
@@ -179,4 +180,5 @@ ROWS = [
     Row("dot_negative", lambda L: L.Dot(axes=-1), ((3, 2, 4), (3, 4)), (3, 2)),
     Row("dot_normalized", lambda L: L.Dot(axes=-1, normalize=True), ((3, 4), (3, 4)), (3, 1)),
     *IMAGE_ROWS,
+    *SEQUENCE_ROWS,
 ]
