@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from lamina.core.dtypes import is_float
 from lamina.core.errors import GradientError
 from lamina.grad import control
-from lamina.grad.rules import NOT_DIFFERENTIABLE, rule_of
+from lamina.grad.rules import NOT_DIFFERENTIABLE, rule_of, side_by_side
 from lamina.ir import primitives as p
 from lamina.ir.bind import full
 from lamina.ir.graph import Node, Value, topological
@@ -41,13 +41,35 @@ def pull_back(outputs: Sequence[Value], seeds: Sequence[Value], wrt: Sequence[Va
     """The cotangents of `wrt` when `outputs` have the cotangents `seeds`; zeros where nothing arrives."""
     order = topological(outputs)
     reached = _reached_from(wrt, order)
-    cotangents: dict[Value, Value] = {}
+    cotangents = Cotangents()
     for output, seed in zip(outputs, seeds):
         if output in reached:
-            _add(cotangents, output, seed)
+            cotangents.add(output, seed)
     for node in reversed(order):
         _send_back(node, reached, cotangents)
-    return [cotangents.get(value) or full(value.shape, 0, value.dtype) for value in wrt]
+    return [cotangents.of(value) or full(value.shape, 0, value.dtype) for value in wrt]
+
+
+class Cotangents:
+    """What has been sent back to each value so far."""
+
+    def __init__(self) -> None:
+        self._sent: dict[Value, list[Value]] = {}
+
+    def add(self, value: Value, contribution: Value) -> None:
+        self._sent.setdefault(value, []).append(contribution)
+
+    def of(self, value: Value) -> Value | None:
+        """The sum; parts that lie side by side are put together instead."""
+        sent = self._sent.get(value)
+        if sent is not None and len(sent) > 1:
+            whole = side_by_side(sent)
+            if whole is None:
+                whole = sent[0]
+                for contribution in sent[1:]:
+                    whole = p.add(whole, contribution)
+            sent[:] = [whole]
+        return None if sent is None else sent[0]
 
 
 def _checked_seed(output: Value, seed: Value | None) -> Value:
@@ -83,18 +105,18 @@ def _reached_from(wrt: Sequence[Value], order: Iterable[Node]) -> set[Value]:
     return reached
 
 
-def _send_back(node: Node, reached: set[Value], cotangents: dict[Value, Value]) -> None:
+def _send_back(node: Node, reached: set[Value], cotangents: Cotangents) -> None:
     """Add to the cotangents of the operands what the node's result sends them."""
     if node.primitive in NODE_RULES:
-        arrived = [cotangents.get(result) for result in node.outputs]
+        arrived = [cotangents.of(result) for result in node.outputs]
         if any(entry is not None for entry in arrived):
             wanted = [operand in reached for operand in node.inputs]
             for operand, sent in zip(node.inputs, NODE_RULES[node.primitive](node, arrived, wanted)):
                 if sent is not None and operand in reached:
-                    _add(cotangents, operand, sent)
+                    cotangents.add(operand, sent)
         return
     result = node.outputs[0]
-    cotangent = cotangents.get(result)
+    cotangent = cotangents.of(result)
     if cotangent is None or node.primitive in NOT_DIFFERENTIABLE:
         return
     for position, operand in enumerate(node.inputs):
@@ -103,12 +125,7 @@ def _send_back(node: Node, reached: set[Value], cotangents: dict[Value, Value]) 
         rule = rule_of(node.primitive, position)
         if rule is None:
             continue
-        _add(cotangents, operand, rule(cotangent, result, *node.inputs, **node.attributes))
-
-
-def _add(cotangents: dict[Value, Value], value: Value, contribution: Value) -> None:
-    sent = cotangents.get(value)
-    cotangents[value] = contribution if sent is None else p.add(sent, contribution)
+        cotangents.add(operand, rule(cotangent, result, *node.inputs, **node.attributes))
 
 
 NODE_RULES = control.rules(pull_back, _reached_from)

@@ -11,7 +11,7 @@ table of primitives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import pi, prod, sqrt
 
 from lamina.core import dtypes
@@ -217,6 +217,34 @@ def unslice(
     covered = ((count - 1) * step + 1 if count else 0 for count, step in zip(g.shape, stride))
     high = tuple(extent - low - width for extent, low, width in zip(x.shape, start, covered))
     return p.pad(g, constant_value(0, g.dtype), low=start, high=high, interior=interior)
+
+
+def side_by_side(parts: Sequence[Value]) -> Value | None:
+    """The sum of cotangents of slices that together are the whole; None if they are not."""
+    shape, axis = parts[0].shape, None
+    placed: dict[int, Value] = {}
+    for part in parts:
+        if (
+            part.primitive is not p.pad
+            or splat(part.node.inputs[1]) != 0
+            or any(part.node.attributes["interior"])
+        ):
+            return None
+        inner = part.node.inputs[0]
+        cut = [number for number, extent in enumerate(shape) if inner.shape[number] != extent]
+        if len(cut) != 1 or axis not in (None, cut[0]):
+            return None
+        axis = cut[0]
+        placed[part.node.attributes["low"][axis]] = inner
+    end = 0
+    for low in sorted(placed):
+        if low != end or axis is None:
+            return None
+        end += placed[low].shape[axis]
+    if axis is None or end != shape[axis] or len(placed) != len(parts):
+        return None
+    whole: Value = p.concatenate(*(placed[low] for low in sorted(placed)), axis=axis)
+    return whole
 
 
 def unpad(

@@ -59,13 +59,16 @@ def captured(
     """What `outputs` read besides `inputs`, each as late as possible.
 
     A node is inside when it depends on an input, or as `is_outside` decides; what it reads that is not
-    inside is captured, except for single numbers.
+    inside is captured, except for single numbers. What repeats a value is inside and the value is captured,
+    which is smaller, and so is its derivative.
     """
     own = set(inputs)
     inside: set[Node] = set()
     found: dict[Value, None] = {}
 
     def take(value: Value) -> None:
+        while value.primitive is p.broadcast and value not in own and value.node not in inside:
+            value = value.node.inputs[0]
         if value not in own and value.node not in inside and not is_light(value):
             found[value] = None
 

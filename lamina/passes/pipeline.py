@@ -13,6 +13,7 @@ from lamina.ir.graph import Value
 from lamina.ir.primitives import CONTROLS
 from lamina.passes.control import CONTROL, inside
 from lamina.passes.fold import FOLD
+from lamina.passes.loops import improve_loops
 from lamina.passes.moves import MOVES
 from lamina.passes.rewrite import combine, having, rewrite
 from lamina.passes.simplify import SIMPLIFY
@@ -33,7 +34,7 @@ def simplify(outputs: tuple[Value, ...]) -> tuple[Value, ...]:
     return rewrite(outputs, LAWS)
 
 
-PASSES: tuple[Pass, ...] = (simplify,)
+PASSES: tuple[Pass, ...] = (simplify, improve_loops, simplify)
 
 
 def run(outputs: Sequence[Value]) -> tuple[Value, ...]:

@@ -12,12 +12,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lamina.backends.base import Program
-from lamina.backends.cpu.fuse import FULL, NEST, SOURCES, Fusion, Group, fuse, occupied, squeeze
+from lamina.backends.cpu.fuse import (
+    FULL,
+    NEST,
+    SOURCES,
+    Fusion,
+    Group,
+    fuse,
+    occupied,
+    seen_through_moves,
+    squeeze,
+)
 from lamina.backends.cpu.rows import Rows, find_rows
+from lamina.backends.cpu.special import SPECIAL
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import TensorType, Value
+from lamina.ir.primitives import CONTROLS
 from lamina.ir.trace import new_input
 
 if TYPE_CHECKING:
@@ -69,9 +81,10 @@ class Plan:
 def make_plan(program: Program) -> Plan:
     """Fuse the program and lay it out in time and memory."""
     updates = [value for _, value in program.updates]
-    fusion = fuse([*program.outputs, *updates], program.guards)
+    guards = [_looked_at(guard) for guard in program.guards]
+    fusion = fuse([*program.outputs, *updates], guards)
     plan = Plan(program, fusion)
-    plan.guards = {fusion.resolve(guard).root for guard in program.guards if dtypes.is_float(guard.dtype)}
+    plan.guards = {fusion.resolve(guard).root for guard in guards if dtypes.is_float(guard.dtype)}
     stored = fusion.stored()
     for value in stored:
         plan.targets[value] = [value]
@@ -81,6 +94,14 @@ def make_plan(program: Program) -> Plan:
     arrange(plan, commit_groups, outputs, copies)
     allocate(plan)
     return plan
+
+
+def _looked_at(guard: Value) -> Value:
+    """The guard, or a copy: what has a loop of its own does not look at the numbers that it stores."""
+    primitive = seen_through_moves(guard).primitive
+    unseen = primitive in SOURCES or primitive in SPECIAL or primitive.has(CONTROLS)
+    copy: Value = p.stop_gradient(guard) if unseen else guard
+    return copy
 
 
 def _plan_controls(plan: Plan) -> None:
