@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import Any
 
+import numpy as np
+
 from lamina import ops
 from lamina.core import dtypes, tree
 from lamina.core.errors import ArgumentError, ShapeError, nearest
@@ -50,6 +52,7 @@ class Loss:
         y_pred = _tensors(y_pred, self.dtype)
         y_true = self._convert_targets(y_true)
         values = self.call(y_true, y_pred)
+        check_values(f"The loss '{self.name}'", values, y_pred, sample_weight)
         mask = both_masks(mask, get_mask(values))
         return reduce_weighted_values(values, sample_weight, mask, self.reduction, self.dtype)
 
@@ -131,6 +134,25 @@ def object_name(target: Any) -> str:
 def compute_dtype(dtype: Any) -> str:
     """The dtype name of a name, a NumPy dtype, None, or a dtype policy (its `compute_dtype`)."""
     return dtypes.standardize(getattr(dtype, "compute_dtype", dtype))
+
+
+def check_values(what: str, values: Any, y_pred: Any, sample_weight: Any) -> None:
+    """ArgumentError unless `values` are numbers; ShapeError when they have other rows than the weights."""
+    if values is None or isinstance(values, (str, bytes, Mapping)):
+        raise ArgumentError(
+            f"{what} returned {'nothing' if values is None else type(values).__name__}.",
+            expected="a tensor: one number for each row, or one number",
+            fix="give the function a `return`." if values is None else "return a tensor.",
+        )
+    shape, rows = getattr(values, "shape", ()), getattr(y_pred, "shape", ())
+    weighed = np.shape(sample_weight) if not hasattr(sample_weight, "shape") else sample_weight.shape
+    if shape and rows and weighed and weighed[0] == rows[0] != shape[0]:
+        raise ShapeError(
+            f"{what} returned values that sample_weight cannot weigh.",
+            expected=f"{rows[0]} rows, one for each prediction",
+            got=f"shape {tuple(shape)}",
+            fix="reduce over the last axes only: ops.mean(..., axis=-1).",
+        )
 
 
 def get_mask(tensor: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from lamina import ops
 from lamina.core import dtypes
 from lamina.core.serialization import deserialize_object, serialize_object
-from lamina.losses.base import align, both_masks, get_mask
+from lamina.losses.base import align, both_masks, check_values, get_mask
 from lamina.metrics.base import Metric
 
 
@@ -127,6 +127,7 @@ class MeanMetricWrapper(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         values = self.fn(y_true, y_pred, **self.options())
+        check_values(f"The metric '{self.name}'", values, y_pred, sample_weight)
         self._add(values, sample_weight, both_masks(get_mask(y_pred), get_mask(values)))
 
     def get_config(self) -> dict[str, Any]:

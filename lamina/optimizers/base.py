@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lamina import initializers, ops
+from lamina import ops
 from lamina.core import dtypes
 from lamina.core.errors import ArgumentError, StateError
 from lamina.core.naming import auto_name, name_scope
@@ -16,13 +15,15 @@ from lamina.core.serialization import Registry, deserialize_object, serialize_ob
 from lamina.ir.trace import Tensor
 from lamina.optimizers.gradients import clip_by_global_norm, clip_by_norm, matched
 from lamina.optimizers.options import CommonOptions, Options, check_options
+from lamina.optimizers.rates import checked_rate
 from lamina.optimizers.schedules import LearningRateSchedule
+from lamina.optimizers.state import OptimizerState
 from lamina.variables import Variable, substituted
 
 REGISTRY = Registry("optimizer")
 
 
-class Optimizer:
+class Optimizer(OptimizerState):
     """Base class of optimizers. A subclass makes its slots in `build` and writes its rule in `update_step`.
 
     learning_rate: a number, a LearningRateSchedule, or a callable without arguments.
@@ -42,8 +43,6 @@ class Optimizer:
     ...         variable.assign(variable - learning_rate * gradient)
     """
 
-    _variables: list[Variable]
-
     # Whether `apply` itself leaves out a step whose gradients are not finite.
     skips_nonfinite_gradients = False
 
@@ -62,7 +61,7 @@ class Optimizer:
         name: str | None = None,
         **unknown: Any,
     ) -> None:
-        vars(self)["_variables"] = []
+        self._start_tracking()
         kind = type(self).__name__
         check_options(
             kind,
@@ -98,22 +97,7 @@ class Optimizer:
                     self._learning_rate, dtype="float", trainable=False, name="learning_rate"
                 )
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_variables" not in vars(self):
-            raise StateError(
-                f"{type(self).__name__}.__init__ sets '{name}' too early.",
-                fix="call super().__init__(learning_rate=...) first.",
-            )
-        if isinstance(value, Variable):
-            self._track_variable(value)
-        super().__setattr__(name, value)
-
     # --- state -------------------------------------------------------------------------------------
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The state: the count of iterations, the learning rate (unless a schedule gives it), the slots."""
-        return list(self._variables)
 
     @property
     def iterations(self) -> Any:
@@ -176,63 +160,6 @@ class Optimizer:
                 self.add_variable_from_reference(variable, "gradient_accumulator") for variable in variables
             ]
         self.built = True
-
-    def add_variable(
-        self,
-        shape: Any,
-        initializer: Any = "zeros",
-        dtype: Any = None,
-        aggregation: str | None = "none",
-        name: str | None = None,
-    ) -> Variable:
-        """A new state variable of the optimizer."""
-        with name_scope(self.name, caller=self):
-            variable = Variable(
-                initializers.get(initializer),
-                shape,
-                dtype,
-                trainable=False,
-                aggregation=aggregation,
-                name=name,
-            )
-        self._track_variable(variable)
-        return variable
-
-    def add_variable_from_reference(
-        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
-    ) -> Variable:
-        """A slot: a state variable with the shape and dtype of a weight, named after it."""
-        return self.add_variable(
-            reference_variable.shape,
-            initializer,
-            reference_variable.dtype,
-            name=f"{reference_variable.path.replace('/', '_')}_{name or 'var'}",
-        )
-
-    def add_optimizer_variables(
-        self, trainable_variables: Iterable[Variable], name: str | Sequence[str], initializer: Any = "zeros"
-    ) -> Any:
-        """A slot for each variable; for several names, a tuple of lists of slots.
-
-        A variable with `overwrite_with_gradient` needs none: None stands for it.
-        """
-        names = [name] if isinstance(name, str) else list(name)
-        several = isinstance(initializer, (list, tuple))
-        starts = list(initializer) if several else [initializer] * len(names)
-        if len(starts) != len(names):
-            raise ArgumentError(f"{len(names)} names of slots need as many initializers, got {len(starts)}.")
-        slots: tuple[list[Variable | None], ...] = tuple([] for _ in names)
-        for variable in trainable_variables:
-            for column, slot_name, start in zip(slots, names, starts):
-                wanted = not variable.overwrite_with_gradient
-                column.append(
-                    self.add_variable_from_reference(variable, slot_name, start) if wanted else None
-                )
-        return slots[0] if isinstance(name, str) else slots
-
-    def _track_variable(self, variable: Variable) -> None:
-        if not any(known is variable for known in self._variables):
-            self._variables.append(variable)
 
     def _get_variable_index(self, variable: Variable) -> int:
         """The position of a weight among those the optimizer was built with."""
@@ -370,7 +297,7 @@ class Optimizer:
 
     def _update(self, gradients: list[Any], variables: list[Variable]) -> None:
         gradients = self._clip_gradients(gradients)
-        learning_rate = self.learning_rate
+        learning_rate = self._usable_learning_rate()
         self._apply_weight_decay(variables, learning_rate)
         self._shared = {}
         try:
@@ -378,6 +305,13 @@ class Optimizer:
                 self.update_step(gradient, variable, learning_rate)
         finally:
             self._shared = None
+
+    def _usable_learning_rate(self) -> Any:
+        """The learning rate of this update; what a schedule gives is looked at, at every step."""
+        rate = self.learning_rate
+        if isinstance(self._learning_rate, Variable):
+            return rate
+        return checked_rate(self._learning_rate, rate)
 
     def shared(self, key: Any, compute: Callable[[], Any]) -> Any:
         """What all variables of one update have in common, computed at the first of them."""
@@ -465,34 +399,7 @@ class Optimizer:
                 if average is not None:
                     variable.assign(ops.where(now, average, variable))
 
-    # --- saving ------------------------------------------------------------------------------------
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Give `variables` these values, in order."""
-        if len(weights) != len(self.variables):
-            raise ArgumentError(
-                f"{self.name} has {len(self.variables)} variables, got {len(weights)} values.",
-                fix="build the optimizer first: optimizer.build(model.trainable_variables).",
-            )
-        for variable, weight in zip(self.variables, weights):
-            variable.assign(weight)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Put the state into `store`, a dict of arrays, under "0", "1", ..."""
-        for position, variable in enumerate(self.variables):
-            store[str(position)] = variable.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """Take the state from `store`; a different number of variables is left alone, with a warning."""
-        if len(store.keys()) != len(self.variables):
-            warnings.warn(
-                f"The state of optimizer {self.name} was not loaded: "
-                f"it has {len(self.variables)} variables, the saved one {len(store.keys())}.",
-                stacklevel=2,
-            )
-            return
-        for position, variable in enumerate(self.variables):
-            variable.assign(store[str(position)])
+    # --- configuration ------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""

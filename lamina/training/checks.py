@@ -117,6 +117,19 @@ def reach_of(gradients: Sequence[Any]) -> None:
         )
 
 
+def metric_result(name: str, result: Any) -> Any:
+    """What a metric's `result` returned; ArgumentError when that is no number, no tensor, no dict of them."""
+    entries = result.values() if isinstance(result, Mapping) else [result]
+    for entry in entries:
+        if entry is None or isinstance(entry, (str, bytes)):
+            raise ArgumentError(
+                f"The metric '{name}' has no number as its result: {entry!r}.",
+                expected="a tensor, a number, or a dict of them by name",
+                fix="give result() a `return`." if entry is None else None,
+            )
+    return result
+
+
 def unexpected_keywords(method: str, keywords: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """TypeError for an argument that the method does not have, with the nearest one that it has."""
     for name in keywords:

@@ -9,7 +9,7 @@ from typing import Any
 from lamina import losses, metrics, ops
 from lamina.core import tree
 from lamina.core.config import config
-from lamina.core.errors import ArgumentError, DataError
+from lamina.core.errors import ArgumentError, DataError, ShapeError
 from lamina.training import targets
 from lamina.training.arrays import Leaf
 from lamina.training.outputs import Outputs, Path
@@ -100,6 +100,13 @@ class CompileLoss:
             targets.check_output(output, term.loss, term.name)
             targets.check_shapes(y, output, term.loss, term.name)
             value = ops.cast(term.loss(y, output, weight_by_path[term.path]), config.floatx)
+            if len(value.shape):
+                raise ShapeError(
+                    f"The loss '{term.loss.name}' gives many numbers, and training needs one to minimise.",
+                    expected="shape ()",
+                    got=f"shape {tuple(value.shape)}",
+                    fix='reduction="sum_over_batch_size", or ops.mean(...) of what it returns.',
+                )
             if self.metrics:
                 self.metrics[position].update_state(value, sample_weight=output.shape[0])
             if term.weight is not None:

@@ -11,6 +11,7 @@ from lamina.core import tree
 from lamina.core.errors import ArgumentError
 from lamina.ir.trace import current
 from lamina.metrics import Metric
+from lamina.training.checks import metric_result
 from lamina.training.outputs import Outputs, Path
 
 
@@ -91,7 +92,7 @@ class CompileMetrics:
             reset(entry.metric)
 
     def result(self) -> dict[str, Any]:
-        return {entry.key: entry.metric.result() for entry in self.entries}
+        return {entry.key: metric_result(entry.key, entry.metric.result()) for entry in self.entries}
 
 
 def reset(metric: Any) -> None:

@@ -14,6 +14,7 @@ from lamina.function import trace_program
 from lamina.interp import run_graph
 from lamina.ir.graph import Graph, TensorType
 from lamina.ir.trace import Tensor
+from lamina.optimizers.rates import is_usable
 from lamina.training.data import Arrays, BatchType, Work
 from lamina.training.eager import EagerTrace
 from lamina.training.programs import step_function
@@ -27,6 +28,14 @@ def explain(model: Any, work: Work, row: int, epoch: int, step: int) -> NonFinit
 
     row: the step's row in `work.order`; the state is as before that step.
     """
+    wrong_rates = _wrong_rates(model.optimizer)
+    if wrong_rates:
+        return NonFiniteError(
+            f"Epoch {epoch + 1}, step {step + 1}: the learning rate is {wrong_rates[0]:g}. "
+            "The step was not applied.",
+            expected="a number that is not negative",
+            fix="let the schedule end at zero or above, for instance with ops.maximum(rate, 0.0).",
+        )
     numbers = work.order[row]
     arrays = [array[numbers] for array in work.arrays]
     what, where, bad_row = _replay(model, work.batch_type, arrays)
@@ -72,11 +81,26 @@ def _replay(model: Any, batch_type: BatchType, arrays: Arrays) -> tuple[str, str
 
 def _guard_names(model: Any, count: int) -> list[str]:
     variables = model.trainable_variables
-    if model.optimizer.skips_nonfinite_gradients and count == 2:
-        return ["the loss", "a gradient, at a loss scale of 1,"]
-    if count == len(variables) + 1:
-        return ["the loss", *(f"the gradient of '{variable.path}'" for variable in variables)]
+    names = ["the loss", *(f"the gradient of '{variable.path}'" for variable in variables)]
+    if model.optimizer.skips_nonfinite_gradients:
+        names = ["the loss", "a gradient, at a loss scale of 1,"]
+    rates = len(_scheduled_rates(model.optimizer))
+    if count == len(names) + rates:
+        return [*names, *["the learning rate"] * rates]
     return [f"the new value of a weight ({place})" for place in range(count)]
+
+
+def _scheduled_rates(optimizer: Any) -> list[Any]:
+    """The schedules and callables that learning rates of this step come from."""
+    return [part for part in optimizer.update_rule() if callable(part) and not hasattr(part, "update_rule")]
+
+
+def _wrong_rates(optimizer: Any) -> list[float]:
+    """The scheduled rates of this step that no update can be made with."""
+    owners = [part for part in optimizer.update_rule() if hasattr(part, "update_rule")]
+    scheduled = [part for part in owners if callable(vars(part)["_learning_rate"])]
+    rates = [float(np.asarray(part.learning_rate)) for part in scheduled]
+    return [rate for rate in rates if not is_usable(rate)]
 
 
 @contextmanager

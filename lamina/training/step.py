@@ -108,7 +108,7 @@ class Steps:
         """The result of every metric of the model, by name."""
         results: dict[str, Any] = {}
         for metric in self.metrics:  # type: ignore[attr-defined]
-            result = metric.result()
+            result = checks.metric_result(metric.name, metric.result())
             results.update(result if isinstance(result, dict) else {metric.name: result})
         return results
 

@@ -496,3 +496,138 @@ row("pooling of a vector", "'global_average_pooling1d", "3 axes", "(64, 4)")(
     lambda: layers.GlobalAveragePooling1D()(X)
 )
 row("adaptive pooling to nothing", "output_size=0", "at least 1")(lambda: layers.AdaptiveMaxPooling2D(0))
+
+
+# --- losses, metrics and schedules that give something else -------------------------------------------
+
+
+def given_back(**compile_arguments):
+    """Train a regressor that was compiled so; with weights, so that shapes matter."""
+    regressor(**compile_arguments).fit(X, REAL, sample_weight=np.ones(64), verbose=0)
+
+
+@row("loss that returns nothing", "The loss 'forgetful' returned nothing", "give the function a `return`")
+def _():
+    def forgetful(y_true, y_pred):
+        ops.square(y_true - y_pred)
+
+    given_back(loss=forgetful)
+
+
+@row("loss that returns a dict", "The loss 'several' returned dict", "return a tensor")
+def _():
+    def several(y_true, y_pred):
+        return {"error": ops.square(y_true - y_pred)}
+
+    given_back(loss=several)
+
+
+@row("loss over the wrong axis", "The loss 'doubled' returned values", "32 rows", "(64, 1)")
+def _():
+    def doubled(y_true, y_pred):
+        return ops.concatenate([y_true - y_pred, y_true - y_pred], axis=0)
+
+    given_back(loss=doubled)
+
+
+@row("loss without reduction", "gives many numbers", "shape (32,)", "sum_over_batch_size")
+def _():
+    given_back(loss=losses.MeanSquaredError(reduction="none"))
+
+
+@row("metric function that returns nothing", "The metric 'forgetful' returned nothing")
+def _():
+    def forgetful(y_true, y_pred):
+        ops.abs(y_true - y_pred)
+
+    given_back(metrics=[forgetful])
+
+
+@row("weighted metric of the wrong shape", "The metric 'tripled' returned values", "(96, 1)")
+def _():
+    def tripled(y_true, y_pred):
+        return ops.concatenate([y_pred] * 3, axis=0)
+
+    given_back(weighted_metrics=[tripled])
+
+
+class ResultOf(metrics.Metric):
+    def __init__(self, value):
+        super().__init__(name="odd")
+        self.value = value
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Nothing is kept."""
+
+    def result(self):
+        return self.value
+
+
+@row("metric whose result is nothing", "The metric 'odd' has no number as its result: None", "`return`")
+def _():
+    given_back(metrics=[ResultOf(None)])
+
+
+@row("metric whose result is text", "The metric 'odd' has no number as its result: 'high'")
+def _():
+    given_back(metrics=[ResultOf({"level": "high"})])
+
+
+@row("metric that stores a batch in a number", "Cannot assign to variable", "(32, 1)")
+def _():
+    class Stored(metrics.Metric):
+        def __init__(self):
+            super().__init__(name="stored")
+            self.total = self.add_weight(name="total")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.total.assign(y_pred)
+
+        def result(self):
+            return self.total
+
+    given_back(metrics=[Stored()])
+
+
+class Falling(optimizers.schedules.LearningRateSchedule):
+    def __init__(self, make):
+        self.make = make
+
+    def __call__(self, step):
+        return self.make(ops.cast(step, "float32"))
+
+
+def state_is_kept(**fit_arguments):
+    """A schedule that goes below zero at the third step: the weights are those after the second."""
+    schedule = optimizers.schedules.PolynomialDecay(0.1, 2, end_learning_rate=-0.1)
+    made, two_steps = (regressor(optimizer=optimizers.SGD(schedule)) for _ in range(2))
+    two_steps.set_weights(made.get_weights())
+    two_steps.fit(X[:32], REAL[:32], batch_size=16, shuffle=False, verbose=0)
+    try:
+        made.fit(X, REAL, batch_size=16, shuffle=False, verbose=0, **fit_arguments)
+    except ArithmeticError:
+        for weight, expected in zip(made.get_weights(), two_steps.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+        assert int(made.optimizer.iterations) == 2
+        raise
+
+
+@row("schedule that goes negative", "Epoch 1, step 3: the learning rate is -0.1", "ops.maximum")
+def _():
+    state_is_kept()
+
+
+@row("schedule that gives NaN", "the learning rate is nan", "The step was not applied")
+def _():
+    schedule = Falling(lambda step: ops.sqrt(0.5 - step))
+    regressor(optimizer=optimizers.Adam(schedule)).fit(X, REAL, verbose=0)
+
+
+@row("schedule that gives several rates", "schedule Falling must give one number", "shape (3,)")
+def _():
+    regressor(optimizer=optimizers.SGD(Falling(lambda step: ops.ones(3)))).fit(X, REAL, verbose=0)
+
+
+@row("schedule that gives nothing", "schedule Falling must give one number", "nothing")
+def _():
+    regressor(optimizer=optimizers.SGD(Falling(lambda step: None))).fit(X, REAL, verbose=0)
