@@ -2,14 +2,16 @@
 over the windows that see it.
 
 Vectors lie along the channels, so all lanes are at the same place of the window: whether a tap lies inside is
-one condition, and its address one number. Small windows are written out; of large ones the outer axes are
-loops. No tensor of windows is ever stored.
+one condition, and its address one number. Small windows are written out, once for points far from the edges,
+where nothing has to be asked, and once for the others; of large ones the outer axes are loops. No tensor of
+windows is ever stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ WRITTEN_OUT = 32  # taps up to this many are written out; of larger windows, tho
 BACK = frozenset({"scatter", "spread"})
 
 State = list[Register]
+Step = Callable[[Sequence["Tap"], State], State]
 
 
 def taps(window: Window) -> int:
@@ -70,6 +73,8 @@ class _Walk:
         self.window = window
         self.slides = window.slides
         self.target = point.surroundings.target
+        self.is_far = False  # from the edges
+        self.origins: dict[Seen, Register] = {}
         self.dtype = "float32" if window.source.dtype in ("float16", "bfloat16") else window.source.dtype
         self.element = ELEMENT[self.dtype]
         weights = [prod(slide.size for slide in self.slides[axis + 1 :]) for axis in range(len(self.slides))]
@@ -120,12 +125,12 @@ class _Walk:
         chosen = None
         if window.kind == "gather":
             assert window.index is not None
-            chosen = self.load_index(window.index, index(0))
+            chosen = self.read_index(window.index, ())
 
         def step(taps: Sequence[Tap], state: State) -> State:
             if window.kind == "scatter":
                 assert window.index is not None
-                here = self.is_here(self.load_index(window.index, self.distance(window.index, taps)), taps)
+                here = self.is_here(self.read_index(window.index, taps), taps)
                 return [self.add(state[0], b.select(here, self.read(window.source, taps), zero))]
             value = self.read(window.source, taps)
             if chosen is not None:
@@ -139,36 +144,63 @@ class _Walk:
 
     # -- walking -------------------------------------------------------------------------------
 
-    def walk(
-        self, step: Callable[[Sequence[Tap], State], State], state: State, by_rows: bool = False
-    ) -> State:
+    def walk(self, step: Step, state: State, by_rows: bool = False) -> State:
         """`step` at every tap. by_rows: the taps of the last axis are summed up on their own, which keeps
         rounding errors apart.
         """
-        count = prod(
-            -(-slide.size // slide.stride) if self.window.kind in BACK else slide.size
-            for slide in self.slides
-        )
+        if taps(self.window) > WRITTEN_OUT:
+            return self.over(0, (), step, state, by_rows)
+        is_far = self.far_from_edges()
+        if is_far is None:
+            return self.over(0, (), step, state, by_rows)
 
-        def over(axis: int, outer: tuple[Tap, ...], state: State) -> State:
-            if axis == len(self.slides):
-                return step(outer, state)
-            slide, is_last = self.slides[axis], axis == len(self.slides) - 1
-            apart = by_rows and is_last and axis > 0
-            inner = [constant(0, self.element, self.point.lanes)] if apart else state
-            if count <= WRITTEN_OUT or (is_last and slide.size <= WRITTEN_OUT // 4):
-                for tap in self.written_out(slide):
-                    inner = over(axis + 1, (*outer, tap), inner)
-            else:
-                first, last = self.bounds(slide)
-                if first.is_constant and last.is_constant and int(first.text) >= int(last.text):
-                    return state
-                with self.b.loop(first, last, 1, inner) as loop:
-                    loop.next = over(axis + 1, (*outer, self.tap(slide, loop.index)), loop.carried)
-                inner = loop.results
-            return [self.add(state[0], inner[0])] if apart else inner
+        def far() -> State:
+            self.is_far = True
+            found = self.over(0, (), step, state, by_rows)
+            self.is_far, self.origins = False, {}
+            return found
 
-        return over(0, (), state)
+        return self.b.choose(is_far, far, lambda: self.over(0, (), step, state, by_rows))
+
+    def over(self, axis: int, outer: tuple[Tap, ...], step: Step, state: State, by_rows: bool) -> State:
+        """`step` at every tap of the slides from `axis` on."""
+        if axis == len(self.slides):
+            return step(outer, state)
+        slide, is_last = self.slides[axis], axis == len(self.slides) - 1
+        apart = by_rows and is_last and axis > 0
+        inner = [constant(0, self.element, self.point.lanes)] if apart else state
+        if taps(self.window) <= WRITTEN_OUT or (is_last and slide.size <= WRITTEN_OUT // 4):
+            for tap in self.written_out(slide):
+                inner = self.over(axis + 1, (*outer, tap), step, inner, by_rows)
+        else:
+            first, last = self.bounds(slide)
+            if first.is_constant and last.is_constant and int(first.text) >= int(last.text):
+                return state
+            with self.b.loop(first, last, 1, inner) as loop:
+                here = (*outer, self.tap(slide, loop.index))
+                loop.next = self.over(axis + 1, here, step, loop.carried, by_rows)
+            inner = loop.results
+        return [self.add(state[0], inner[0])] if apart else inner
+
+    def far_from_edges(self) -> Register | None:
+        """Whether all taps of the point are elements; None where that is always so, or hardly ever."""
+        b, conditions = self.b, []
+        for slide in self.slides:
+            here = self.position(slide)
+            if self.window.kind in BACK:
+                if slide.dilation > 1:
+                    return None
+                # The windows that see the point: all from the first to the last of them.
+                reached = b.add(here, slide.low)
+                earlier = (-(-slide.size // slide.stride) - 1) * slide.stride
+                conditions.append(b.compare("icmp sge", reached, index(earlier)))
+                conditions.append(b.compare("icmp slt", reached, index(slide.extent * slide.stride)))
+            elif slide.reaches:
+                start = b.subtract(b.multiply(here, slide.stride), slide.low)
+                last = b.add(start, (slide.size - 1) * slide.dilation)
+                conditions.append(b.compare("icmp sge", start, index(0)))
+                conditions.append(b.compare("icmp slt", last, index(slide.extent)))
+        return reduce(lambda x, y: b.op("and", x, y), conditions) if conditions else None
 
     def position(self, slide: Slide) -> Register:
         """The point's index along the slide."""
@@ -210,22 +242,51 @@ class _Walk:
         elif slide.dilation > 1:
             yield from (self.backward(slide, index(number)) for number in range(slide.size))
         else:
-            reached = b.add(self.position(slide), slide.low)
-            top = self.divided(reached, slide.stride)
-            rest = b.subtract(reached, b.multiply(top, slide.stride))
+            top, rest = self.newest(slide)
             for back in range(-(-slide.size // slide.stride)):
-                at, number = b.subtract(top, back), b.add(rest, back * slide.stride)
-                inside = b.compare("icmp ult", at, index(slide.extent))
+                number, is_tap = b.add(rest, back * slide.stride), None
                 if (back + 1) * slide.stride > slide.size:
-                    inside = b.op("and", inside, b.compare("icmp slt", number, index(slide.size)))
+                    is_tap = b.compare("icmp slt", number, index(slide.size))
+                if self.is_far:
+                    yield Tap(index(-back), number, is_tap)
+                    continue
+                at = b.subtract(top, back)
+                inside = b.compare("icmp ult", at, index(slide.extent))
+                inside = inside if is_tap is None else b.op("and", inside, is_tap)
                 yield Tap(b.select(inside, at, index(0)), number, inside)
+
+    def newest(self, slide: Slide) -> tuple[Register, Register]:
+        """The last window that may see the point, and as which of its elements."""
+        reached = self.b.add(self.position(slide), slide.low)
+        if slide.stride == 1:
+            return reached, index(0)
+        top = self.divided(reached, slide.stride)
+        return top, self.b.subtract(reached, self.b.multiply(top, slide.stride))
+
+    def origin(self, seen: Seen) -> Register:
+        """Where an operand's taps are counted from: its place, or far from the edges its window's start."""
+        offset = self.origins.get(seen, self.point.offsets[seen.place])
+        if (
+            not self.is_far
+            or seen in self.origins
+            or (seen is self.window.index and self.window.kind == "gather")
+        ):
+            return offset
+        for slide, step in zip(self.slides, seen.steps):
+            if self.window.kind in BACK:
+                offset = self.b.add(offset, self.b.multiply(self.newest(slide)[0], step))
+            elif slide.reaches:
+                start = self.b.subtract(self.b.multiply(self.position(slide), slide.stride), slide.low)
+                offset = self.b.add(offset, self.b.multiply(start, step))
+        self.origins[seen] = offset
+        return offset
 
     def forward(self, slide: Slide, number: Register, check: bool) -> Tap:
         """The number-th element that the window sees. Where no window reaches out, places hold the window's
         start already.
         """
         b, along = self.b, self.b.multiply(number, slide.dilation)
-        if not slide.reaches:
+        if not slide.reaches or self.is_far:
             return Tap(along, number, None)
         start = b.subtract(b.multiply(self.position(slide), slide.stride), slide.low)
         at = b.add(start, along)
@@ -247,7 +308,7 @@ class _Walk:
 
     def read(self, seen: Seen, taps: Sequence[Tap]) -> Register:
         """What is seen at a tap, as it is computed with."""
-        offset = self.b.add(self.point.offsets[seen.place], self.distance(seen, taps))
+        offset = self.b.add(self.origin(seen), self.distance(seen, taps))
         pointer = self.b.pointer(self.point.surroundings.pointers[seen.root], offset, ELEMENT[seen.dtype])
         return self.point.load_lanes(pointer, self.point.stride(seen.place), seen.dtype)
 
@@ -257,11 +318,9 @@ class _Walk:
             total = self.b.add(total, self.b.multiply(tap.at, step))
         return total
 
-    def load_index(self, seen: Seen, distance: Register) -> Register:
+    def read_index(self, seen: Seen, taps: Sequence[Tap]) -> Register:
         """Positions inside windows, as wide as values."""
-        offset = self.b.add(self.point.offsets[seen.place], distance)
-        pointer = self.b.pointer(self.point.surroundings.pointers[seen.root], offset, ELEMENT[seen.dtype])
-        loaded = self.point.load_lanes(pointer, self.point.stride(seen.place), seen.dtype)
+        loaded = self.read(seen, taps)
         if loaded.element == self.width:
             return loaded
         return self.b.convert("zext" if loaded.element == "i8" else "sext", loaded, self.width)
