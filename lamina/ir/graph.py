@@ -115,8 +115,9 @@ class Value:
         return f"<{self.node.primitive.name} {self.type}>"
 
 
-_lock = threading.Lock()
-_interned: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+_interned: dict[tuple[Any, ...], weakref.ref[Node]] = {}
+_keys: dict[weakref.ref[Node], tuple[Any, ...]] = {}
 _serials = itertools.count()
 
 
@@ -133,7 +134,8 @@ def make(
     items = tuple(attributes.items()) if len(attributes) < 2 else tuple(sorted(attributes.items()))
     key = (primitive.name, tuple([id(value) for value in inputs]), items)
     with _lock:
-        found = _interned.get(key)
+        reference = _interned.get(key)
+        found = None if reference is None else reference()
         if found is not None:
             return found
         node = Node.__new__(Node)
@@ -144,14 +146,27 @@ def make(
         node.serial = next(_serials)
         # The outputs refer back to the node; the cycle is left to the garbage collector.
         node.outputs = tuple([Value(node, index) for index in range(len(types))])
-        _interned[key] = node
+        reference = weakref.ref(node, _forget)
+        _interned[key] = reference
+        _keys[reference] = key
         return node
+
+
+def _forget(reference: weakref.ref[Node]) -> None:
+    """A node is gone. Its key goes too, unless an equal node has been made since.
+
+    The lock may be held by this very thread: the garbage collector runs wherever it likes.
+    """
+    with _lock:
+        key = _keys.pop(reference, None)
+        if key is not None and _interned.get(key) is reference:
+            del _interned[key]
 
 
 def _reset_after_fork() -> None:
     """A forked child must not inherit a lock that another thread held."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
