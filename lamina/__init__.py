@@ -20,10 +20,12 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina import callbacks as callbacks
     from lamina import config as config
     from lamina import constraints as constraints
+    from lamina import dtype_policies as dtype_policies
     from lamina import initializers as initializers
     from lamina import layers as layers
     from lamina import losses as losses
     from lamina import metrics as metrics
+    from lamina import mixed_precision as mixed_precision
     from lamina import models as models
     from lamina import ops as ops
     from lamina import optimizers as optimizers
@@ -34,6 +36,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina import utils as utils
     from lamina.core.naming import name_scope as name_scope
     from lamina.core.version import version as version
+    from lamina.dtype_policies import DTypePolicy as DTypePolicy
+    from lamina.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
     from lamina.function import function as function
     from lamina.function import gradients as gradients
     from lamina.initializers import Initializer as Initializer
@@ -41,7 +45,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina.layers import Input as Input
     from lamina.layers import InputSpec as InputSpec
     from lamina.layers import Layer as Layer
-    from lamina.layers.dtype_policy import DTypePolicy as DTypePolicy
     from lamina.layers.operation import Operation as Operation
     from lamina.losses import Loss as Loss
     from lamina.metrics import Metric as Metric
@@ -54,14 +57,15 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
 
 _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
-     "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics", "models", "ops",
-     "optimizers", "passes", "random", "regularizers", "report", "saving", "training", "tree", "utils",
-     "variables"]
+     "dtype_policies", "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics",
+     "mixed_precision", "models", "ops", "optimizers", "passes", "random", "regularizers", "report", "saving",
+     "training", "tree", "utils", "variables"]
 )  # fmt: skip
 
 # Public name -> the module that has it.
 _NAMES = {
-    "DTypePolicy": "lamina.layers.dtype_policy",
+    "DTypePolicy": "lamina.dtype_policies",
+    "FloatDTypePolicy": "lamina.dtype_policies",
     "Function": "lamina.models",
     "Initializer": "lamina.initializers",
     "Input": "lamina.layers",

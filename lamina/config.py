@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.config import config as _config
+from lamina.dtype_policies import dtype_policy as dtype_policy
+from lamina.dtype_policies import set_dtype_policy as set_dtype_policy
 
 
 def backend() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from lamina.ir.trace import OPERATORS, UFUNC_OPERATORS, SymbolicOperators
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
+_casting = threading.local()
 _bytes_left: ContextVar[list[int] | None] = ContextVar("lamina_bytes_left", default=None)
 
 
@@ -35,6 +37,20 @@ def allocation_limit(limit: int) -> Iterator[None]:
         yield
     finally:
         _bytes_left.reset(token)
+
+
+class autocast:  # noqa: N801 - reads as a statement
+    """Context in which float variables are read in this dtype; None: in their own. For mixed precision."""
+
+    def __init__(self, dtype: str | None) -> None:
+        self._dtype = dtype
+
+    def __enter__(self) -> None:
+        self._before = getattr(_casting, "dtype", None)
+        _casting.dtype = self._dtype
+
+    def __exit__(self, *_: object) -> None:
+        _casting.dtype = self._before
 
 
 def _take(shape: Shape, dtype: str, path: str) -> None:
@@ -54,7 +70,8 @@ class Variable(SymbolicOperators):
     initializer: an array, a number or a list; or the name of an initializer; or a callable
       `initializer(shape, dtype=...)`, which needs `shape`.
     shape, dtype: of the variable. The dtype defaults to the array's own, or the default float.
-    trainable: whether optimizers update it. autocast, aggregation, synchronization: kept for Keras code.
+    trainable: whether optimizers update it. autocast: whether layers that compute with another float dtype
+      see it in that one. aggregation, synchronization: kept for Keras code.
     name: without "/"; `path` puts the open `name_scope`s before it.
 
     Outside a trace `value` is a copy of the numbers; inside one it is the traced state at that point, and
@@ -192,9 +209,16 @@ class Variable(SymbolicOperators):
 
     @property
     def value(self) -> Any:
-        """The value now: a traced Tensor inside a trace, else a copy of the numbers."""
+        """The value now: a traced Tensor inside a trace, else a copy of the numbers.
+
+        Inside `autocast`, floats are of its dtype.
+        """
         tracing = trace.current()
-        return as_eager(self._array.copy()) if tracing is None else tracing.read(self)
+        found = as_eager(self._array.copy()) if tracing is None else tracing.read(self)
+        dtype = getattr(_casting, "dtype", None)
+        if dtype is None or dtype == self._dtype or not self.autocast or not dtypes.is_float(self._dtype):
+            return found
+        return ops.cast(found, dtype)
 
     def __tensor__(self) -> Any:
         return self.value
@@ -337,4 +361,4 @@ def _callable_or_none(attribute: str, value: Any) -> Any:
     return value
 
 
-__all__ = ["ALIGNMENT", "Variable", "allocation_limit", "name_scope", "substituted"]
+__all__ = ["ALIGNMENT", "Variable", "allocation_limit", "autocast", "name_scope", "substituted"]

@@ -13,7 +13,7 @@ ROOT = Path(lamina.__file__).parent
 
 # Which floor a room is on (DESIGN, "Floors and rooms"). A new room is entered here.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("core", "config", "tree"),
+    ("core", "config", "tree", "dtype_policies"),
     ("ir",),
     ("interp", "ops"),
     ("grad", "passes"),
@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "optimizers",
         "layers",
+        "mixed_precision",
     ),
     ("training", "callbacks"),
     ("models", "saving"),

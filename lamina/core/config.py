@@ -38,7 +38,8 @@ class Config:
     image_data_format: always "channels_last". backend: "auto", "cpu", "reference" or "xla".
     num_threads: threads of a compiled program, None for one per physical core this process may use.
     cache_dir: where compiled code and datasets are kept. debug: comma-separated dumps wanted
-    (graph, kernels, llvm, assembly). cpu_features: None for the host's, or
+    (graph, kernels, llvm, assembly). dtype_policy: of layers that are given none, None for floatx.
+    cpu_features: None for the host's, or
     a level or LLVM features to narrow them.
     """
 
@@ -49,6 +50,7 @@ class Config:
     num_threads: int | None = field(default_factory=_default_num_threads)
     cache_dir: Path = field(default_factory=_default_cache_dir)
     debug: str = field(default_factory=lambda: os.environ.get("LAMINA_DEBUG", ""))
+    dtype_policy: Any = None
     cpu_features: str | None = field(default_factory=lambda: os.environ.get("LAMINA_CPU_FEATURES"))
     interactive_logging: bool = True
     traceback_filtering: bool = True

@@ -1,5 +1,6 @@
 """Layers: functions of tensors with state. The names and arguments are those of keras.layers."""
 
+from lamina.dtype_policies import DTypePolicy
 from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from lamina.layers.attention import AdditiveAttention, Attention
 from lamina.layers.basic import Identity, Lambda, Masking, Rescaling, Wrapper
@@ -16,7 +17,6 @@ from lamina.layers.convolution_transpose import (
     Convolution3DTranspose,
 )
 from lamina.layers.dense import Dense
-from lamina.layers.dtype_policy import DTypePolicy
 from lamina.layers.einsum_dense import EinsumDense
 from lamina.layers.embedding import Embedding, ReversibleEmbedding
 from lamina.layers.feature_normalization import Normalization

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from lamina import ops, regularizers
+from lamina import dtype_policies, ops, regularizers
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, DTypeError, StateError, nearest
 from lamina.core.naming import current_path, name_scope
 from lamina.ir.symbolic import KerasTensor, is_symbolic
 from lamina.ir.trace import Tensor
-from lamina.layers import call_context, dtype_policy, infer, input_spec, losses, shapes, stateless
+from lamina.layers import call_context, infer, input_spec, losses, shapes, stateless
 from lamina.layers.call_arguments import CallArguments, convert, is_tensor, shapes_for, signature_of
 from lamina.layers.masks import get_mask, with_mask
 from lamina.layers.node import Node
 from lamina.layers.operation import Operation, default, is_default
 from lamina.layers.state import LayerState
+from lamina.variables import autocast
 
 _building = threading.RLock()
 
@@ -103,7 +104,7 @@ class Layer(LayerState, Operation):
     ) -> None:
         self._ready = True
         Operation.__init__(self, name=name)
-        self._dtype_policy = dtype_policy.get(dtype)
+        self._dtype_policy: dtype_policies.DTypePolicy = dtype_policies.get(dtype)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         if not isinstance(trainable, bool):
             raise ArgumentError(f"trainable must be True or False, got {trainable!r}.")
@@ -202,12 +203,21 @@ class Layer(LayerState, Operation):
     # --- dtype, masking, input spec ----------------------------------------------------------------
 
     @property
-    def dtype_policy(self) -> dtype_policy.DTypePolicy:
+    def dtype_policy(self) -> dtype_policies.DTypePolicy:
+        """The dtypes of weights and computation, or a map with those of the layers inside, too."""
         return self._dtype_policy
 
     @dtype_policy.setter
     def dtype_policy(self, value: Any) -> None:
-        self._dtype_policy = dtype_policy.get(value)
+        self._dtype_policy = dtype_policies.get(value)
+
+    def _own_policy(self) -> dtype_policies.DTypePolicy:
+        policy = self._dtype_policy
+        if isinstance(policy, dtype_policies.DTypePolicyMap):
+            path = self._path or "/".join(part for part in (current_path(), self.name) if part)
+            own: dtype_policies.DTypePolicy = policy[path]
+            return own
+        return policy
 
     @property
     def dtype(self) -> str:
@@ -216,12 +226,12 @@ class Layer(LayerState, Operation):
 
     @property
     def variable_dtype(self) -> str:  # type: ignore[override]
-        return self._dtype_policy.variable_dtype
+        return self._own_policy().variable_dtype
 
     @property
     def compute_dtype(self) -> str:
         """The dtype that float inputs are cast to."""
-        return self._dtype_policy.compute_dtype
+        return self._own_policy().compute_dtype
 
     @property
     def input_dtype(self) -> str:
@@ -284,13 +294,14 @@ class Layer(LayerState, Operation):
                 mask = kwargs.get("mask")
                 if mask is None:
                     mask = tree.map_structure(get_mask, arguments.first)
-                try:
-                    outputs = (self.compute_output_spec if symbolic else self.call)(*args, **kwargs)
-                except Exception as error:
-                    _say_where(error, self, arguments)
-                    raise
-                if self.activity_regularizer is not None and not symbolic:
-                    self._regularize_activity(outputs)
+                with autocast(self.compute_dtype if self.autocast else None):
+                    try:
+                        outputs = (self.compute_output_spec if symbolic else self.call)(*args, **kwargs)
+                    except Exception as error:
+                        _say_where(error, self, arguments)
+                        raise
+                    if self.activity_regularizer is not None and not symbolic:
+                        self._regularize_activity(outputs)
                 outputs = self._masked(arguments.first, outputs, mask)
         if not self.built:
             self._note_build(arguments)
@@ -470,7 +481,7 @@ class Layer(LayerState, Operation):
     @default
     def get_config(self) -> dict[str, Any]:
         self._check_initialized()
-        config = {**super().get_config(), "trainable": self.trainable, "dtype": self.dtype_policy.name}
+        config = {**super().get_config(), "trainable": self.trainable, "dtype": _described(self.dtype_policy)}
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         return self._accepted(config) if self._has_default_config() else config
@@ -499,6 +510,13 @@ def _without_init(kind: type) -> UnbuiltError:
         f"{kind.__name__}.__init__() does not call super().__init__().",
         fix="make super().__init__(**kwargs) its first statement.",
     )
+
+
+def _described(policy: dtype_policies.DTypePolicy) -> Any:
+    """A policy in a config: its name, or the whole map."""
+    if isinstance(policy, dtype_policies.DTypePolicyMap):
+        return dtype_policies.serialize(policy)
+    return policy.name
 
 
 def _as_shape(shape: Any) -> Any:

@@ -66,6 +66,7 @@ class Metric:
                 shape=shape,
                 dtype=dtype,
                 trainable=False,
+                autocast=False,
                 aggregation=aggregation,
                 synchronization="on_read",
                 name=name,

@@ -63,8 +63,9 @@ class Compiling(Steps):
         same form. metrics: a list of names, functions or Metrics (for several outputs a list of lists, or a
         dict); "accuracy" stands for the one that fits the shapes. weighted_metrics: the same, with sample
         weights. run_eagerly: run the Python code at every step, for looking inside. steps_per_execution:
-        batches between two calls of batch hooks. jit_compile, auto_scale_loss: accepted for Keras; every
-        program is compiled. backend: "cpu", "reference", or None for the configured one.
+        batches between two calls of batch hooks. jit_compile: accepted for Keras; every program
+        is compiled. auto_scale_loss: with the dtype policy "mixed_float16", put a LossScaleOptimizer around
+        the optimizer. backend: "cpu", "reference", or None for the configured one.
 
         Raises ArgumentError for names that do not exist, with the nearest that does.
 
@@ -76,7 +77,7 @@ class Compiling(Steps):
             choose(backend)
         output_names = getattr(self, "output_names", None)
         with untracked():
-            self.optimizer = optimizers.get(optimizer)
+            self.optimizer = self._with_loss_scale(optimizers.get(optimizer), auto_scale_loss)
             self.loss = loss
             self.run_eagerly = bool(run_eagerly)
             self.steps_per_execution = int(steps_per_execution)
@@ -103,9 +104,17 @@ class Compiling(Steps):
                 "run_eagerly": self.run_eagerly,
                 "steps_per_execution": self.steps_per_execution,
                 "jit_compile": self.jit_compile,
+                **({} if auto_scale_loss else {"auto_scale_loss": False}),
             }
             self.compiled, self._warned = True, False
         self._forget_programs()
+
+    def _with_loss_scale(self, optimizer: Any, wanted: bool) -> Any:
+        """The optimizer, with a scaled loss where gradients in float16 would be too small without."""
+        is_mixed = self.dtype_policy.name == "mixed_float16"  # type: ignore[attr-defined]
+        if not (wanted and is_mixed) or isinstance(optimizer, optimizers.LossScaleOptimizer):
+            return optimizer
+        return optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
 
     def _warn_of_frozen_layers(self) -> None:
         """Layers that were frozen or unfrozen after `compile` without effect: Keras' rule, and a trap."""

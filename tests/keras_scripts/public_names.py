@@ -2,7 +2,7 @@
 
 COVERED = {
     "": """
-        DTypePolicy Function Initializer Input InputSpec KerasTensor Layer Loss Metric Model
+        DTypePolicy FloatDTypePolicy Function Initializer Input InputSpec KerasTensor Layer Loss Metric Model
         Operation Optimizer Regularizer Sequential Variable name_scope version
     """,
     "activations": """
@@ -21,13 +21,17 @@ COVERED = {
         SwapEMAWeights TensorBoard TerminateOnNaN
     """,
     "config": """
-        backend disable_interactive_logging disable_traceback_filtering enable_interactive_logging
-        enable_traceback_filtering epsilon floatx image_data_format is_interactive_logging_enabled
-        is_traceback_filtering_enabled set_backend set_epsilon set_floatx set_image_data_format
+        backend disable_interactive_logging disable_traceback_filtering dtype_policy
+        enable_interactive_logging enable_traceback_filtering epsilon floatx image_data_format
+        is_interactive_logging_enabled is_traceback_filtering_enabled set_backend set_dtype_policy
+        set_epsilon set_floatx set_image_data_format
     """,
     "constraints": """
         Constraint MaxNorm MinMaxNorm NonNeg UnitNorm deserialize get max_norm min_max_norm non_neg
         serialize unit_norm
+    """,
+    "dtype_policies": """
+        DTypePolicy DTypePolicyMap FloatDTypePolicy deserialize get serialize
     """,
     "initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer
@@ -86,6 +90,10 @@ COVERED = {
         mean_squared_error mean_squared_logarithmic_error pearson_correlation poisson serialize
         sparse_categorical_accuracy sparse_categorical_crossentropy
         sparse_top_k_categorical_accuracy squared_hinge top_k_categorical_accuracy
+    """,
+    "mixed_precision": """
+        DTypePolicy LossScaleOptimizer Policy dtype_policy global_policy set_dtype_policy
+        set_global_policy
     """,
     "models": """
         Model Sequential clone_model load_model model_from_json save_model

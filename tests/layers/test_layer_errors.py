@@ -52,7 +52,7 @@ WRONG = [
     ("slash in a name", lambda: Dense(3, name="a/b"), ArgumentError, ["'a/b'"]),
     ("trainable", lambda: Dense(3, trainable=1), ArgumentError, ["True or False"]),
     ("unknown dtype", lambda: Dense(3, dtype="float31"), DTypeError, ["float31", "'float32'"]),
-    ("mixed precision", lambda: Dense(3, dtype="mixed_float16"), DTypeError, ["does not exist"]),
+    ("mixed precision of nothing", lambda: Dense(3, dtype="mixed_float8"), DTypeError, ["mixed_bfloat16"]),
     ("kernel before build", lambda: Dense(3, name="d").kernel, StateError, ["kernel", "'d'", "not built"]),
     ("count before build", lambda: Dense(3, name="d").count_params(), StateError, ["'d'", "not built"]),
     ("set before build", lambda: Dense(3).set_weights([ones(3)]), ShapeError, ["expected: 0", "not built"]),
