@@ -11,6 +11,8 @@ from lamina.layers.input_spec import InputSpec
 from lamina.layers.layer import Layer
 from lamina.layers.registry import REGISTRY
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+
 
 class _UpSampling(Layer):
     """Repeats places along the spatial axes."""
@@ -61,8 +63,8 @@ class UpSampling1D(_UpSampling):
 class UpSampling2D(_UpSampling):
     """Enlarges images: (batch, height, width, channels) -> (batch, h * height, w * width, channels).
 
-    size: (h, w), or one number for both. interpolation: "nearest" repeats pixels. Raises ArgumentError for
-    anything else.
+    size: (h, w), or one number for both. interpolation: "nearest" repeats pixels; "bilinear", "bicubic",
+    "lanczos3" and "lanczos5" draw curves through them. Raises ArgumentError for anything else.
 
     >>> UpSampling2D((2, 3))(np.ones((1, 4, 4, 1))).shape
     (1, 8, 12, 1)
@@ -77,7 +79,13 @@ class UpSampling2D(_UpSampling):
     ) -> None:
         super().__init__(2, size, **kwargs)
         self.data_format = channels_last(data_format, self)
-        self.interpolation = choice(interpolation, "interpolation", self, ("nearest",))
+        self.interpolation = choice(interpolation, "interpolation", self, INTERPOLATIONS)
+
+    def call(self, inputs: Any) -> Any:
+        if self.interpolation == "nearest":
+            return super().call(inputs)
+        extents = tuple(self.compute_output_shape(inputs.shape)[1:-1])
+        return ops.image.resize(inputs, extents, interpolation=self.interpolation)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -50,6 +50,11 @@ COVERED = {
         Normalization RMSNormalization SpatialDropout1D SpatialDropout2D SpatialDropout3D
         SpectralNormalization UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
         ZeroPadding2D ZeroPadding3D
+        AugMix AutoContrast CenterCrop CutMix Equalization MixUp Pipeline RandAugment
+        RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+        RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
+        RandomPerspective RandomPosterization RandomRotation RandomSaturation
+        RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization
         AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
         AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D AveragePooling1D
         AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Conv1D

@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from augmentation_rows import AUGMENTATIONS
 from layer_rows import ROWS, scale
 
 import lamina
@@ -33,7 +34,7 @@ def symbolic(row, batch=None):
 
 
 def test_every_layer_has_a_row():
-    made = {type(row.make(layers)).__name__ for row in ROWS}
+    made = {type(row.make(layers)).__name__ for row in ROWS} | AUGMENTATIONS.keys()
     public = {
         kind.__name__  # aliases are the same class
         for name in layers.__all__
