@@ -55,6 +55,10 @@ APART = {
     ),
     "normalised rows": lambda: of(fn(lambda x: x / ops.sqrt(ops.sum(x * x, axis=1, keepdims=True)))),
     "a constant for each row": lambda: of(fn(lambda x: x + ops.ones_like(x))),
+    "convolution and pooling": lambda: of(
+        layers.Reshape((4, 1)), layers.Conv1D(3, 2, padding="same"), layers.MaxPooling1D(2), layers.Flatten()
+    ),
+    "averages": lambda: of(layers.Reshape((4, 1)), layers.AveragePooling1D(3, 1, "same"), layers.Flatten()),
     "whole rows reversed": lambda: of(fn(lambda x: ops.flip(x, axis=1))),
 }
 MIXED = {
