@@ -227,7 +227,9 @@ def main() -> None:
             if options.names and not any(part in name for part in options.names):
                 continue
             for threads in options.threads or (1, target.cores):
+                wide = min(layer.channels, layer.outputs) >= 32
                 row: dict[str, Any] = {"layer": layer.name, "product": product, "threads": threads}
+                row["wide"] = wide
                 row |= measure_kernel(layer, product, target, threads, options.seconds)
                 peer = float("nan")
                 if not options.no_peers:

@@ -18,11 +18,16 @@ from benchmarks.harness import RESULTS, ROOT, Figure, environment, judge
 
 SCRIPTS = (
     "imports", "compile_time", "latency", "overhead", "checks_cost", "determinism", "memory", "mlp",
-    "matmul", "math",
+    "convnet", "matmul", "convolution", "math",
 )  # fmt: skip
 # Scripts that have other options, and print figures without targets.
-_QUICK = {"matmul": ("--seconds", "0.1", "--no-peers"), "math": ("--seconds", "0.05")}
+_QUICK = {
+    "matmul": ("--seconds", "0.1", "--no-peers"),
+    "convolution": ("--seconds", "0.1", "--no-peers"),
+    "math": ("--seconds", "0.05"),
+}
 _PRODUCTS, _SHARE = "128: ", 80.0
+_CONVOLUTION_SHARE = 70.0  # of every convolution with enough channels
 
 
 def run(name: str, thorough: bool) -> list[Figure]:
@@ -46,6 +51,8 @@ def figures(name: str, path: Path) -> list[Figure]:
     found = json.loads(path.read_text())
     if name == "matmul":
         return _products(found["rows"])
+    if name == "convolution":
+        return _convolutions(found["rows"])
     names = Figure.__dataclass_fields__
     return [
         Figure(**{key: value for key, value in entry.items() if key in names})
@@ -64,6 +71,18 @@ def _products(rows: list[dict[str, Any]]) -> list[Figure]:
         share = at_the_limit / sum(row["seconds"] for row in chosen)
         name = f"784-512-512-10: products, {threads} thread{'s' * (threads > 1)}, {rate:.0f} GFLOP/s"
         judged.append(Figure(name, 100 * share, _SHARE, "% of probe", at_least=True))
+    return judged
+
+
+def _convolutions(rows: list[dict[str, Any]]) -> list[Figure]:
+    """How near the slowest convolution with at least 32 channels and outputs comes to the same loop."""
+    judged = []
+    for threads in sorted({row["threads"] for row in rows}):
+        slowest = min(
+            (row for row in rows if row["threads"] == threads and row["wide"]), key=lambda row: row["share"]
+        )
+        name = f"{slowest['layer']}, {slowest['product']}, {threads} thread{'s' * (threads > 1)}"
+        judged.append(Figure(name, 100 * slowest["share"], _CONVOLUTION_SHARE, "% of probe", at_least=True))
     return judged
 
 

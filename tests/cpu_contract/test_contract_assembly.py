@@ -6,6 +6,14 @@ import re
 import time
 
 import pytest
+from machine_code import (
+    LEVELS,
+    MULTIPLY_ADD,
+    WIDEST,
+    assert_stays_in_registers,
+    multiply_adds,
+    sum_loops,
+)
 
 from lamina.backends.cpu import jit
 from lamina.backends.cpu.contract import ContractPlan, ContractSpec, emit_contract, plan_contract
@@ -14,10 +22,6 @@ from lamina.backends.cpu.contract_ragged import RaggedPlan
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
-LEVELS = ("avx512", "avx2", "aarch64")
-MULTIPLY_ADD = {"avx512": r"\bvfmadd", "avx2": r"\bvfmadd", "aarch64": r"\bfmla|\bfmadd"}
-WIDEST = {"avx512": "zmm", "avx2": "ymm", "aarch64": ".4s"}
-STACK_OR_CALL = r"\bcall|\bblr?\s|%rsp|\bsp\b"
 SPECS = {
     "forward": ContractSpec.contiguous(128, 512, 784),
     "input gradient": ContractSpec(128, 512, 512, 1, (0, 512, 1), (0, 1, 512), (0, 512, 1)),
@@ -33,27 +37,6 @@ def assembly_of(plan: ContractPlan) -> str:
     module = Module(plan.target.function_attributes)
     emit_contract(module, plan, "product")
     return jit.assembly(module.text(), plan.target)
-
-
-def innermost_loops(assembly: str) -> list[list[str]]:
-    """The instructions of every block that jumps back to its own label."""
-    loops, label, block = [], None, []
-    for line in assembly.splitlines():
-        if found := re.match(r"(\.L\w+):", line):
-            label, block = found[1], []
-        elif re.match(r"\s+[a-z]", line):
-            block.append(line.strip())
-            if label and re.search(rf"\b(j\w+|b\.\w+|cbn?z\s+\w+,|tbn?z.*,)\s+{re.escape(label)}$", line):
-                loops.append(list(block))
-    return loops
-
-
-def multiply_adds(loop: list[str], level: str) -> int:
-    return sum(bool(re.match(MULTIPLY_ADD[level], line)) for line in loop)
-
-
-def sum_loops(assembly: str, level: str) -> list[list[str]]:
-    return [loop for loop in innermost_loops(assembly) if multiply_adds(loop, level)]
 
 
 def expected_multiply_adds(plan: ContractPlan) -> list[int]:
@@ -72,8 +55,7 @@ def test_inner_loops_neither_spill_nor_call(name: str, level: str) -> None:
     loops = sum_loops(assembly_of(plan), level)
     assert sorted(multiply_adds(loop, level) for loop in loops) == sorted(expected_multiply_adds(plan))
     for loop in loops:
-        for line in loop:
-            assert not re.search(STACK_OR_CALL, line), line
+        assert_stays_in_registers(loop)
     if SPECS[name].n >= 512:
         for line in loops[0]:
             assert not re.match(MULTIPLY_ADD[level], line) or WIDEST[level] in line
@@ -89,7 +71,7 @@ def test_the_largest_tiles_fit_the_registers(level: str, rows: int, vectors: int
     spec = ContractSpec.contiguous(rows, vectors * target.lanes("float32"), 300)
     (loop,) = sum_loops(assembly_of(shaped_plan(spec, target, rows, vectors)), level)
     assert multiply_adds(loop, level) == rows * vectors
-    assert not any(re.search(STACK_OR_CALL, line) for line in loop)
+    assert_stays_in_registers(loop)
 
 
 @pytest.mark.parametrize("level", ["generic", "avx2", "avx512", "aarch64"])

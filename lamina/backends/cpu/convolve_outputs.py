@@ -43,6 +43,13 @@ class OutputPlan(BoxPlan):
         return 0, self.spec.outputs * self.spec.groups, 1
 
     @property
+    def skips_lines(self) -> bool:
+        """Whether taps on lines outside the image are left out: the first step goes over these lines."""
+        spec = self.spec
+        outside = spec.low[0] > 0 or spec.reach[0] - spec.low[0] > spec.image[0]
+        return self.band is not None and outside and self.steps[0].extent == spec.kernel[0]
+
+    @property
     def tasks(self) -> int:
         """Numbered by column block, then block of batch elements, then band."""
         return self.column_blocks * prod(axis.blocks for axis in self.axes)
@@ -235,6 +242,8 @@ class OutputKernel:
         for place, axis in zip(places, axes[1:]):
             a = builder.pointer(a, builder.multiply(place, axis.a), ELEMENT[self.sums.a.dtype])
         steps = [Step(step.extent, step.a, step.b) for step in self.plan.steps]
+        if self.plan.skips_lines and sides[1].run.rows == 1:
+            a, b, steps[0] = self._lines_inside(sides[1].start, a, b, steps[0])
         sums = self.sums.accumulate(distances(sides, [axis.a for axis in axes]), panels, a, b, steps)
         rows = distances(sides, [axis.c for axis in axes])
         corner = index(0), row_of(builder, sides, axes), column
@@ -243,3 +252,21 @@ class OutputKernel:
             return
         self.sums.store(sums, len(rows), panels, self.rest)
         self.sums.finish_from(self.rest, rows, panels, corner)
+
+    def _lines_inside(
+        self, line: Register, a: Register, b: Register, step: Step
+    ) -> tuple[Register, Register, Step]:
+        """The taps of the first spatial axis that lie inside the image, seen from a line of pixels."""
+        builder, spec = self.builder, self.spec
+        every = spec.dilation[0]
+        top = builder.subtract(index(spec.low[0]), builder.multiply(line, spec.strides[0]))
+
+        def taps_above(row: Register) -> Register:
+            distance = builder.intrinsic("smax", "i64", builder.add(row, every - 1), index(0))
+            count, _ = divide(builder, distance, every)
+            return builder.intrinsic("smin", "i64", count, index(spec.kernel[0]))
+
+        first, last = taps_above(top), taps_above(builder.add(top, spec.image[0]))
+        a = builder.pointer(a, builder.multiply(first, step.a), ELEMENT[self.sums.a.dtype])
+        b = builder.pointer(b, builder.multiply(first, step.b), ELEMENT[self.sums.b.dtype])
+        return a, b, Step(builder.subtract(last, first), step.a, step.b)
