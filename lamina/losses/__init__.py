@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina.core.serialization import Registry
+from lamina.losses.alignment import CTC, ctc
 from lamina.losses.base import Loss, LossFunctionWrapper, object_name
 from lamina.losses.crossentropy import (
     BinaryCrossentropy,
@@ -80,6 +81,8 @@ _FAMILIES: dict[Callable[..., Any], tuple[Callable[..., Loss], tuple[str, ...]]]
     hinge: (Hinge, ()),
     squared_hinge: (SquaredHinge, ()),
     categorical_hinge: (CategoricalHinge, ()),
+    # sequences
+    ctc: (CTC, ()),
     # overlap and similarity
     dice: (Dice, ()),
     tversky: (Tversky, ()),
@@ -133,6 +136,7 @@ def kind_of_targets(target_shape: Sequence[int | None], output_shape: Sequence[i
 
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
@@ -164,13 +168,14 @@ __all__ = [
     "categorical_hinge",
     "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",
     "hinge",
     "huber",
-    "kl_divergence",
     "kind_of_targets",
+    "kl_divergence",
     "log_cosh",
     "mean_absolute_error",
     "mean_absolute_percentage_error",

@@ -129,6 +129,10 @@ from lamina.ops.create import (
     zeros,
     zeros_like,
 )
+from lamina.ops.ctc import (
+    ctc_decode,
+    ctc_loss,
+)
 from lamina.ops.einops import (
     rearrange,
 )
@@ -367,7 +371,8 @@ __all__ = [
     "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cast", "categorical_crossentropy",
     "cbrt", "cdist", "ceil", "celu", "clip", "concatenate", "cond", "conj", "conjugate", "conv",
     "conv_transpose", "convert_to_numpy", "convert_to_tensor", "copy", "corrcoef", "correlate", "cos",
-    "cosh", "count_nonzero", "cross", "cumprod", "cumsum", "deg2rad", "depth_to_space", "depthwise_conv",
+    "cosh", "count_nonzero", "cross", "ctc_decode", "ctc_loss", "cumprod",
+    "cumsum", "deg2rad", "depth_to_space", "depthwise_conv",
     "diag", "diagflat", "diagonal", "diff", "digitize", "divide", "divide_no_nan", "dot",
     "dot_product_attention", "dsplit", "dstack", "dtype", "einsum", "elu", "empty", "empty_like", "equal",
     "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "extract_sequences", "eye", "fabs",

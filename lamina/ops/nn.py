@@ -31,6 +31,7 @@ from lamina.ops.activation import (
     threshold,
 )
 from lamina.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from lamina.ops.ctc import ctc_decode, ctc_loss
 from lamina.ops.index import multi_hot, one_hot
 from lamina.ops.loss import binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy
 from lamina.ops.move import depth_to_space, space_to_depth
@@ -55,6 +56,8 @@ __all__ = [
     "celu",
     "conv",
     "conv_transpose",
+    "ctc_decode",
+    "ctc_loss",
     "depth_to_space",
     "depthwise_conv",
     "dot_product_attention",

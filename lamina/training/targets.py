@@ -131,6 +131,7 @@ DEMANDS: dict[Callable[..., Any], Check] = {
     losses.kl_divergence: distributions,
     losses.poisson: not_negative,
     losses.mean_squared_logarithmic_error: not_negative,
+    losses.ctc: class_numbers,
     losses.hinge: signs,
     losses.squared_hinge: signs,
     losses.categorical_hinge: distributions,

@@ -66,8 +66,13 @@ COVERED = {
         GlobalMaxPooling2D GlobalMaxPooling3D MaxPool1D MaxPool2D MaxPool3D MaxPooling1D
         MaxPooling2D MaxPooling3D SeparableConv1D SeparableConv2D SeparableConvolution1D
         SeparableConvolution2D
+        AdditiveAttention Attention Bidirectional CategoryEncoding Discretization Embedding GRU
+        GRUCell GroupQueryAttention HashedCrossing Hashing IntegerLookup LSTM LSTMCell
+        MultiHeadAttention RNN ReversibleEmbedding SimpleRNN SimpleRNNCell StackedRNNCells
+        StringLookup TextVectorization TimeDistributed
     """,
     "losses": """
+        CTC ctc
         BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy
         CategoricalFocalCrossentropy CategoricalGeneralizedCrossEntropy CategoricalHinge Circle
         CosineSimilarity Dice Hinge Huber KLDivergence LogCosh Loss MeanAbsoluteError
@@ -111,7 +116,8 @@ COVERED = {
         bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman
         broadcast_to cast categorical_crossentropy cbrt cdist ceil celu clip concatenate cond conj
         conjugate conv conv_transpose convert_to_numpy convert_to_tensor copy corrcoef correlate cos
-        cosh count_nonzero cross cumprod cumsum deg2rad depth_to_space depthwise_conv diag diagflat
+        cosh count_nonzero cross ctc_decode ctc_loss
+        cumprod cumsum deg2rad depth_to_space depthwise_conv diag diagflat
         diagonal diff digitize divide divide_no_nan dot dot_product_attention dsplit dstack dtype
         einsum elu empty empty_like equal erf erfc erfinv exp exp2 expand_dims expm1
         extract_sequences eye fabs flip fliplr flipud floor floor_divide fmax fmin fmod fold
@@ -137,7 +143,7 @@ COVERED = {
     """,
     "ops.nn": """
         adaptive_average_pool adaptive_max_pool average_pool batch_normalization binary_crossentropy
-        categorical_crossentropy celu conv conv_transpose depth_to_space depthwise_conv
+        categorical_crossentropy celu conv conv_transpose ctc_decode ctc_loss depth_to_space depthwise_conv
         dot_product_attention elu fold gelu glu hard_shrink hard_sigmoid hard_silu hard_swish
         hard_tanh layer_normalization leaky_relu log_sigmoid log_softmax max_pool moments multi_hot
         normalize one_hot psnr relu relu6 rms_normalization selu separable_conv sigmoid silu
@@ -215,6 +221,12 @@ DIFFERENCES = [
         "one function for all kinds of objects",
     ),
     ("losses.deserialize", "name", "config", "one function for all kinds"),
+    (
+        "layers.Embedding",
+        "lora_rank lora_alpha quantization_config",
+        "",
+        "no adapters, no quantisation",
+    ),
     (
         "layers.Dense",
         "lora_rank lora_alpha quantization_config",

@@ -208,6 +208,17 @@ rows(
 )
 rows("bincount", row(whole(0, 5, 20), traced=False), row(whole(0, 5, 3, 7), minlength=6))
 
+# --- sequences -------------------------------------------------------------------------------------
+rows(
+    "ctc_loss",
+    row(whole(1, 5, 3, 4), normal(3, 9, 5), np.int32([4, 2, 3]), np.int32([9, 8, 9]), tolerance=1e-4),
+)
+rows(
+    "ctc_decode",
+    row(normal(3, 7, 4), np.int32([7, 5, 3])),
+    row(normal(2, 3, 4), np.int32([3, 3]), mask_index=2),
+)
+
 # --- control ---------------------------------------------------------------------------------------
 rows(
     "scan",
