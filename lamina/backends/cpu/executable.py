@@ -23,7 +23,9 @@ Index = np.ndarray[Any, np.dtype[np.int64]]
 # Estimated nanoseconds of a run from which waking other threads pays; and of a step, inside a run of many.
 WORTH_WAKING = 150_000.0
 WORTH_SHARING = 20_000.0
+# Shorter runs measure how fast threads wake, not how fast they work.
 STEPS_THAT_COUNT = 4
+NANOSECONDS_THAT_COUNT = 2_000_000
 
 
 def aligned(size: int) -> Array:
@@ -208,9 +210,11 @@ class CpuExecutable:
         free = workers > 1 and self._call_together(frame, workers)
         if not free:
             self._entry(frame.address, 0, 1)
-        # Short calls measure how fast threads wake, not how fast they work.
-        if shared and (free or workers == 1) and context[Slot.DONE] >= STEPS_THAT_COUNT:
-            self._pace.note(workers, (time.perf_counter_ns() - start) / max(1, int(context[Slot.DONE])))
+        if not shared or not (free or workers == 1):
+            return
+        nanoseconds, done = time.perf_counter_ns() - start, int(context[Slot.DONE])
+        if done >= STEPS_THAT_COUNT or (done and nanoseconds >= NANOSECONDS_THAT_COUNT):
+            self._pace.note(workers, nanoseconds / done)
 
     def _call_together(self, frame: Frame, workers: int) -> bool:
         """Run on that many threads; False when another program is using them."""
