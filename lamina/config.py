@@ -94,3 +94,23 @@ def disable_traceback_filtering() -> None:
 
 def is_traceback_filtering_enabled() -> bool:
     return _config.traceback_filtering
+
+
+def max_epochs() -> int | None:
+    """The most epochs that any `fit` runs, whatever it is told; None for no limit."""
+    return _config.max_epochs
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Let no `fit` run more epochs than this, for trying a script out; None for no limit."""
+    _config.max_epochs = max_epochs
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most batches that an epoch of `fit` or `evaluate` takes; None for no limit."""
+    return _config.max_steps_per_epoch
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Let no epoch take more batches than this, for trying a script out; None for no limit."""
+    _config.max_steps_per_epoch = max_steps_per_epoch

@@ -39,7 +39,7 @@ class Config:
     num_threads: threads of a compiled program, None for one per physical core this process may use.
     cache_dir: where compiled code and datasets are kept. debug: comma-separated dumps wanted
     (graph, kernels, llvm, assembly). dtype_policy: of layers that are given none, None for floatx.
-    cpu_features: None for the host's, or
+    max_epochs, max_steps_per_epoch: limits of every training, or None. cpu_features: None for the host's, or
     a level or LLVM features to narrow them.
     """
 
@@ -52,6 +52,8 @@ class Config:
     debug: str = field(default_factory=lambda: os.environ.get("LAMINA_DEBUG", ""))
     dtype_policy: Any = None
     cpu_features: str | None = field(default_factory=lambda: os.environ.get("LAMINA_CPU_FEATURES"))
+    max_epochs: int | None = None
+    max_steps_per_epoch: int | None = None
     interactive_logging: bool = True
     traceback_filtering: bool = True
 
@@ -82,16 +84,21 @@ def _check_image_data_format(value: Any) -> str:
     return "channels_last"
 
 
-def _check_num_threads(value: Any) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ValueError(f"num_threads must be a positive whole number or None, got {value!r}.")
-    return value
+def _positive(name: str) -> Callable[[Any], int | None]:
+    def check(value: Any) -> int | None:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"{name} must be a positive whole number or None, got {value!r}.")
+        return value
+
+    return check
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "floatx": _check_floatx,
     "image_data_format": _check_image_data_format,
-    "num_threads": _check_num_threads,
+    "num_threads": _positive("num_threads"),
+    "max_epochs": _positive("max_epochs"),
+    "max_steps_per_epoch": _positive("max_steps_per_epoch"),
     "cache_dir": lambda value: Path(value).expanduser(),
     "epsilon": float,
 }

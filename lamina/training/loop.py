@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from lamina.core.config import config
 from lamina.core.errors import DataError
 from lamina.core.interrupts import deferred_interrupts
 from lamina.ids import IdCheck
@@ -77,11 +78,15 @@ class Loop:
         hooks, pace, every = self._hooks, self._pace, self._hooks.every
         self._adapter.begin_epoch()
         self._adapter.skip(done)
+        limit = config.max_steps_per_epoch or sys.maxsize
         program: Any = None
         outputs: list[Any] = []
         steps = told = done  # in this epoch, and how many of them the hooks know of
         while not (steps > done and hooks.stopped()):
-            work = self._adapter.take(pace.steps if every is None else told + every - steps)
+            if steps >= limit:
+                break
+            wanted = pace.steps if every is None else told + every - steps
+            work = self._adapter.take(min(wanted, limit - steps))
             if work is None:
                 break
             program = self._programs.get(self._kind, work.batch_type)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import tree
+from lamina.core.config import config
 from lamina.core.interrupts import deferred_interrupts, interrupt_gate
 from lamina.interp.array import Array
 from lamina.ir.symbolic import KerasTensor
@@ -96,6 +97,11 @@ class Trainer(Compiling):
         self.history = History()
         order_seed = make_default_seed()
         order = permutation_of(order_seed, shuffle)
+        if config.max_epochs is not None and epochs > config.max_epochs:
+            warnings.warn(
+                f"Limiting epochs to {config.max_epochs}: see lamina.config.set_max_epochs.", stacklevel=2
+            )
+            epochs = config.max_epochs
         numbers = range(initial_epoch, epochs)
         passes: dict[str, Any] = {"permutation": order, "epochs": len(numbers), "first_pass": initial_epoch}
         validation: DataAdapter | None = None

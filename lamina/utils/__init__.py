@@ -21,12 +21,15 @@ from lamina.random import set_random_seed
 from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.training.py_dataset import PyDataset
 from lamina.training.py_dataset import PyDataset as Sequence
+from lamina.utils.drawing import model_to_dot, plot_model
 from lamina.utils.numerical import normalize, to_categorical
+from lamina.utils.progbar import Progbar
 from lamina.utils.session import clear_session, is_keras_tensor
 from lamina.utils.split import split_dataset
 
 __all__ = [
     "CustomObjectScope",
+    "Progbar",
     "PyDataset",
     "Sequence",
     "clear_session",
@@ -39,8 +42,10 @@ __all__ = [
     "get_registered_object",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
+    "plot_model",
     "register_keras_serializable",
     "register_serializable",
     "serialize_keras_object",

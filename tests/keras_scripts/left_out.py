@@ -1,0 +1,30 @@
+"""Public names of Keras that Lamina does not have: (patterns, why). The first that fits counts."""
+
+LEFT_OUT = [
+    (
+        "Quantizer *.DTypePolicyMap *.QuantizedDTypePolicy *.QuantizedFloat8DTypePolicy",
+        "no quantisation",
+    ),
+    ("StatelessScope SymbolicScope", "tracing takes their place: `lamina.function`"),
+    ("RematScope remat", "the compiler decides what is kept"),
+    ("device", "a backend is chosen for each `compile`"),
+    ("distribution.* distillation.*", "not there yet"),
+    ("callbacks.OrbaxCheckpoint", "ModelCheckpoint and BackupAndRestore write files of their own"),
+    (
+        "config.*flash_attention*",
+        "attention is compiled in one way, which is not switched",
+    ),
+    ("config.is_nnx_enabled", "of Keras' JAX backend"),
+    (
+        "config.enable_unsafe_deserialization",
+        "loading never runs code",
+    ),
+    (
+        "layers.TFSMLayer layers.JaxLayer layers.FlaxLayer layers.TorchModuleWrapper",
+        "layers of other libraries",
+    ),
+    ("utils.FeatureSpace utils.get_source_inputs utils.Config", "not there yet"),
+    ("ops.shard_map ops.get_source_inputs", "of devices, not of arrays"),
+    ("ops.associative_scan ops.vectorized_map ops.custom_gradient", "not there yet"),
+    ("*", "not there yet"),
+]
