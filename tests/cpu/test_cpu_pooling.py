@@ -75,6 +75,30 @@ def test_nothing_but_operands_and_results_is_in_memory():
     assert plan.arena_bytes == 4 * 9 * 9 * 16  # the index, a byte each
 
 
+def depthwise(x, kernel, stride=1, padding=1, dilation=1):
+    how = {name: value for name, value in window(1, stride, padding, dilation).items() if name != "sizes"}
+    return p.conv(x, kernel, groups=x.shape[-1], **how)
+
+
+def test_a_convolution_of_each_channel_is_fused_with_what_follows():
+    x, kernel, bias = value(4, 9, 9, 16), value(3, 3, 1, 16), value(16)
+    y = depthwise(x, kernel)
+    (only,) = groups(relu(p.add(y, p.broadcast(bias, shape=y.shape, axes=(3,)))))
+    assert only.kind == NEST
+    assert names(only) == ["weigh_window", "add", "maximum"]
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "dilation"), [(3, 1, 1, 1), (3, 2, 0, 1), (2, 1, 2, 3), (9, 2, 4, 1)]
+)
+def test_a_convolution_of_each_channel_and_its_gradients(size, stride, padding, dilation, rng):
+    x, kernel = value(3, 13, 12, 33), value(size, size, 1, 33)
+    y = depthwise(x, kernel, stride, padding, dilation)
+    loss = p.reduce_sum(p.multiply(y, y), axes=(0, 1, 2, 3))
+    program = Program("depthwise", (), (x, kernel), (y, *gradients(loss, [x, kernel])))
+    assert agrees(program, rng, tolerance=1e-4)  # sums of some hundred products
+
+
 # --- code ------------------------------------------------------------------------------------------
 
 POOLS = {
@@ -107,14 +131,16 @@ def test_kernels_call_nothing_and_use_the_whole_vector(name, level):
     assert re.search({"avx512": "%zmm", "avx2": "%ymm", "sse2": "%xmm", "aarch64": r"v\d+\.4s"}[level], text)
 
 
-def agrees(program, rng, key=""):
+def agrees(program, rng, key="", tolerance=1e-5):
     """Whether native code and the reference give the same."""
     arrays = [rng.standard_normal(entry.shape).astype("float32") for entry in program.inputs]
     native, reference = (
         backend.compile(program, structure_key(program.graph) + key).run((), arrays)[0]
         for backend in (CpuBackend(), ReferenceBackend())
     )
-    return all(np.allclose(*pair, rtol=1e-5, atol=1e-5) for pair in zip(native, reference, strict=True))
+    return all(
+        np.allclose(*pair, rtol=tolerance, atol=tolerance) for pair in zip(native, reference, strict=True)
+    )
 
 
 @pytest.mark.parametrize("level", ["avx2", "sse2", "generic"])

@@ -1,4 +1,4 @@
-"""Windows tap by tap: convolutions and pooling as slices, pads and matrix products.
+"""Convolutions tap by tap, as slices, pads and products: those that have no kernel of their own.
 
 A tap is one element of the window. From all places of the window it sees a strided slice of the padded
 operand; backward, what is sent to it is padded back to where it came from.
@@ -12,6 +12,7 @@ from functools import reduce
 import numpy as np
 
 from lamina.backends.cpu.convolve_nodes import as_product, has_kernel, interleaved
+from lamina.backends.cpu.depthwise import as_weighing
 from lamina.core.windows import Padding
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value
@@ -26,7 +27,7 @@ def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]
     """The results of a primitive with windows, from what has kernels; None for what has one itself."""
     if node.primitive not in DECOMPOSED:
         return None
-    single = as_product(node, inputs)
+    single = as_product(node, inputs) or as_weighing(node, inputs)
     if single is not None:
         return (single,)
     if has_kernel(node):
@@ -151,13 +152,9 @@ def _conv(
 def _conv_input_grad(
     y: Value, kernel: Value, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
 ) -> Value:
-    if groups == kernel.shape[-1] and max(strides) == 1:
-        return _conv_turned(y, kernel, shape, padding, dilation)
     grouped, last = _grouped(y, groups), y.ndim
 
     def sent(tap: Ints) -> Value:
-        if groups == kernel.shape[-1]:
-            return _sent_back(_scaled(y, _tap_of(kernel, tap)), tap, shape, strides, padding, dilation)
         weights = _grouped(_tap_of(kernel, tap), groups)
         dot = p.dot(grouped, weights, contract=((last,), (2,)), batch=((last - 1,), (1,)))
         return _sent_back(_ungrouped(dot), tap, shape, strides, padding, dilation)
@@ -180,22 +177,6 @@ def _scaled(x: Value, weights: Value) -> Value:
     row = p.reshape(weights, shape=x.shape[-1:])
     result: Value = p.multiply(x, p.broadcast(row, shape=x.shape, axes=(x.ndim - 1,)))
     return result
-
-
-def _conv_turned(y: Value, kernel: Value, shape: Ints, padding: Padding, dilation: Ints) -> Value:
-    """The gradient of x where channels stay apart and strides are 1: y under the kernel read backwards."""
-    sizes = kernel.shape[:-2]
-    reach = tuple((size - 1) * step for size, step in zip(sizes, dilation))
-    low = tuple(far - before for far, (before, _) in zip(reach, padding))
-    high = tuple(
-        extent + far - here - before for extent, far, here, before in zip(shape, reach, y.shape[1:-1], low)
-    )
-    padded = _padded(y, tuple(zip(low, high)))
-    ones = (1,) * len(sizes)
-    turned = p.reverse(kernel, axes=tuple(range(len(sizes))))
-    return _total(
-        _scaled(_seen(padded, tap, shape, ones, dilation), _tap_of(turned, tap)) for tap in _taps(sizes)
-    )
 
 
 def _conv_filter_grad(

@@ -206,11 +206,16 @@ class Describer:
             along = again = [0] * len(slides)
         else:
             along, again = [0 if slide.reaches else slide.stride for slide in slides], [1] * len(slides)
-        source, *index = (
-            self._seen(value, operand, times) for operand, times in zip(node.inputs, (along, again))
-        )
+        source, second = self._seen(value, node.inputs[0], along), node.inputs[-1]
+        index = weights = None
+        if kind in ("weigh", "unweigh"):
+            view = self.fusion.resolve(second)
+            places = self._along(value, (*(0 for _ in value.shape[:-1]), view.strides[-1]))
+            weights = Seen(view.root, Place(view.offset, places), view.strides[:-1], second.dtype)
+        elif kind in ("gather", "scatter"):
+            index = self._seen(value, second, again)
         tracked = kind == "index" or (kind == "max" and node.outputs[1] in self.group.values)
-        return Window(kind, source, index[0] if index else None, slides, tracked)
+        return Window(kind, source, index, weights, slides, tracked)
 
     def _seen(self, value: Value, operand: Value, times: Sequence[int]) -> Seen:
         """An operand of a window; from point to point along a slide its place moves `times` elements."""

@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from lamina.backends.cpu.depthwise import unweigh_window, weigh_window
 from lamina.backends.cpu.views import VIEWS, Resolver, View
 from lamina.core.shapes import Shape, row_major_strides, size
 from lamina.ir import primitives as p
@@ -28,7 +29,10 @@ NEST, CONTRACT, SPECIAL = "nest", "contract", "special"
 
 # Pointwise nodes that read stored operands at places of their own: they are fused with users, not with
 # producers.
-POOLING = frozenset({p.max_window, p.gather_window, p.scatter_window, p.sum_window, p.spread_window})
+POOLING = frozenset(
+    {p.max_window, p.gather_window, p.scatter_window, p.sum_window, p.spread_window}
+    | {weigh_window, unweigh_window}
+)
 WINDOWED = frozenset({p.gather, p.pad, p.concatenate, p.random_bits}) | POOLING
 SOURCES = frozenset({p.input, p.constant, p.iota})
 

@@ -7,7 +7,7 @@ Grammar:
     Operand   ::= Statement | Leaf
     Leaf      ::= Number | Load(root, Place) | Count(Place) | Bits(key, Place)
                 | Gather(root, Place, step, extent, Leaf) | Pieces(Piece*, Leaf)
-                | Window(kind, Seen, Seen?, Slide*)
+                | Window(kind, Seen, Seen?, Seen?, Slide*)
     Piece     ::= (root, offset, Bound*)                 a stored tensor inside a larger, filled one
     Seen      ::= (root, Place, step*)                   a stored tensor that windows see, a step per Slide
     Slide     ::= (axis, size, stride, low, dilation, extent, reaches?)
@@ -150,21 +150,23 @@ class Seen:
 
 @dataclass(frozen=True)
 class Window:
-    """What a window sees from a point ("max", "index", "gather", "sum"), or what is sent to a point by the
-    windows that see it ("scatter", "spread").
+    """What a window sees from a point ("max", "index", "gather", "sum", "weigh"), or what is sent to a point
+    by the windows that see it ("scatter", "spread", "unweigh").
 
-    tracked: for "max", whether its "index" is wanted too, so that both come from one walk.
+    index: which tap counts. weights: of the taps; its steps are from tap to tap. tracked: for "max", whether
+    its "index" is wanted too, so that both come from one walk.
     """
 
     kind: str
     source: Seen
     index: Seen | None
+    weights: Seen | None
     slides: tuple[Slide, ...]
     tracked: bool = False
 
     @property
     def seen(self) -> tuple[Seen, ...]:
-        return (self.source,) if self.index is None else (self.source, self.index)
+        return tuple(seen for seen in (self.source, self.index, self.weights) if seen is not None)
 
 
 Leaf = Number | Load | Count | Bits | Gather | Pieces | Window
@@ -350,8 +352,12 @@ def merge_axes(nest: Nest, rows_apart: bool = False) -> Nest:
         slides = (
             replace(slide, axis=None if slide.axis is None else merged[slide.axis]) for slide in window.slides
         )
-        source, *index = (replace(seen, place=on_place(seen.place)) for seen in window.seen)
-        return replace(window, source=source, index=index[0] if index else None, slides=tuple(slides))
+        source, index, weights = (
+            seen and replace(seen, place=on_place(seen.place))
+            for seen in (window.source, window.index, window.weights)
+        )
+        assert source is not None
+        return replace(window, source=source, index=index, weights=weights, slides=tuple(slides))
 
     statements = _rewrite_leaves(nest.statements, on_place, on_piece, on_window)
     stores = [replace(store, place=on_place(store.place)) for store in nest.stores]

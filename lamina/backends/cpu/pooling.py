@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lamina.backends.cpu.points import Point
 
 WRITTEN_OUT = 32  # taps up to this many are written out; of larger windows, those of the last axis
-BACK = frozenset({"scatter", "spread"})
+BACK = frozenset({"scatter", "spread", "unweigh"})
 
 State = list[Register]
 Step = Callable[[Sequence["Tap"], State], State]
@@ -133,14 +133,29 @@ class _Walk:
                 here = self.is_here(self.read_index(window.index, taps), taps)
                 return [self.add(state[0], b.select(here, self.read(window.source, taps), zero))]
             value = self.read(window.source, taps)
+            if window.weights is not None:
+                return [self.weighed(state[0], value, self.weight(window.weights, taps), taps)]
             if chosen is not None:
                 return [b.select(self.is_here(chosen, taps), value, state[0])]
             return [self.add(state[0], self.guarded(value, taps, zero))]
 
         from lamina.backends.cpu.points import rounded
 
-        result = self.walk(step, [zero], by_rows=window.kind != "gather")[0]
+        result = self.walk(step, [zero], by_rows=taps(window) > WRITTEN_OUT and chosen is None)[0]
         return rounded(b, result, window.source.dtype, self.target)
+
+    def weighed(self, total: Register, value: Register, weight: Register, taps: Sequence[Tap]) -> Register:
+        """`total` and value * weight. A padded zero counts, should the weight be infinite; looking back, what
+        is not there does not.
+        """
+        zero = constant(0, self.element, self.point.lanes)
+        if self.window.kind == "weigh":
+            value = self.guarded(value, taps, zero)
+        if self.target.fma and is_floating(self.element):
+            found = self.b.intrinsic("fma", value.type, value, weight, total)
+        else:
+            found = self.add(total, self.arithmetic(p.multiply, value, weight))
+        return self.guarded(found, taps, total) if self.window.kind == "unweigh" else found
 
     # -- walking -------------------------------------------------------------------------------
 
@@ -317,6 +332,20 @@ class _Walk:
         for tap, step in zip(taps, seen.steps):
             total = self.b.add(total, self.b.multiply(tap.at, step))
         return total
+
+    def weight(self, seen: Seen, taps: Sequence[Tap]) -> Register:
+        """The weights of a tap."""
+        offset = self.point.offsets[seen.place]
+        for tap, step in zip(taps, seen.steps):
+            offset = self.b.add(offset, self.b.multiply(self.within(tap), step))
+        pointer = self.b.pointer(self.point.surroundings.pointers[seen.root], offset, ELEMENT[seen.dtype])
+        return self.point.load_lanes(pointer, self.point.stride(seen.place), seen.dtype)
+
+    def within(self, tap: Tap) -> Register:
+        """The number of a tap, or 0 where there is none."""
+        if tap.inside is None or tap.number.is_constant:
+            return tap.number
+        return self.b.select(tap.inside, tap.number, index(0))
 
     def read_index(self, seen: Seen, taps: Sequence[Tap]) -> Register:
         """Positions inside windows, as wide as values."""
