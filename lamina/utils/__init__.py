@@ -22,6 +22,8 @@ from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.training.py_dataset import PyDataset
 from lamina.training.py_dataset import PyDataset as Sequence
 from lamina.utils.drawing import model_to_dot, plot_model
+from lamina.utils.image_folders import image_dataset_from_directory
+from lamina.utils.images import array_to_img, img_to_array, load_img, save_img, smart_resize
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.session import clear_session, is_keras_tensor
@@ -32,6 +34,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "array_to_img",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -40,16 +43,21 @@ __all__ = [
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "image_dataset_from_directory",
+    "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "model_to_dot",
+    "load_img",
     "normalize",
     "pack_x_y_sample_weight",
     "plot_model",
     "register_keras_serializable",
     "register_serializable",
+    "save_img",
     "serialize_keras_object",
     "set_random_seed",
+    "smart_resize",
     "split_dataset",
     "standardize_dtype",
     "to_categorical",

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 
 import documents
+import numpy as np
+import pytest
+
+import lamina
 
 EXAMPLES = documents.ROOT / "examples"
 
 
-def run(name, capsys):
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["example"])
+
+
+def run(name, capsys, *arguments):
+    sys.argv[1:] = map(str, arguments)
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     return capsys.readouterr().out
 
@@ -37,6 +48,58 @@ def test_gradient_penalty_makes_networks_robust(capsys):
     without, with_penalty = numbers(r"with noise ([\d.]+)", text)
     assert with_penalty > without
     assert min(numbers(r"accuracy ([\d.]+),", text)) > 0.95
+
+
+def test_fashion_mnist(capsys, tmp_path, monkeypatch, rng):
+    """With pictures of its own: a class is the row that is bright."""
+
+    def pictures(count):
+        labels = rng.integers(0, 10, count).astype("uint8")
+        images = rng.integers(0, 60, (count, 28, 28)).astype("uint8")
+        images[np.arange(count), 2 * labels + 4] += 180
+        return images, labels
+
+    data = pictures(640), pictures(200)
+    monkeypatch.setattr(lamina.datasets.fashion_mnist, "load_data", lambda: data)
+    text = run("fashion_mnist.py", capsys, "--epochs", 3, "--page", tmp_path / "page.html")
+    assert numbers(r"Test accuracy ([\d.]+)", text)[0] > 0.9
+    assert "The surest mistakes" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_autoencoder_removes_noise(capsys, tmp_path):
+    text = run("autoencoder.py", capsys, "--epochs", 8, "--page", tmp_path / "page.html")
+    found = re.search(r"([\d.]+) with noise, ([\d.]+) restored", text)
+    before, after = float(found[1]), float(found[2])
+    assert after < 0.6 * before
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 54
+
+
+def test_time_series(capsys, tmp_path):
+    text = run("time_series.py", capsys, "--epochs", 3, "--rows", 1500, "--page", tmp_path / "page.html")
+    assert numbers(r"Test accuracy ([\d.]+)", text)[0] > 0.6
+    assert (tmp_path / "page.html").exists()
+
+
+def test_small_resnet(capsys, tmp_path):
+    """A few steps: that it runs, and that its pictures are as promised."""
+    page = tmp_path / "page.html"
+    text = run(
+        "small_resnet.py",
+        capsys,
+        "--data",
+        "shapes",
+        "--rows",
+        320,
+        "--depth",
+        1,
+        "--epochs",
+        2,
+        "--page",
+        page,
+    )
+    losses = numbers(r"loss: ([\d.]+)", text)
+    assert losses[1] < losses[0]
+    assert page.exists()
 
 
 def test_every_example_is_tested_here():
