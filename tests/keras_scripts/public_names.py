@@ -191,6 +191,7 @@ COVERED = {
         get_registered_name get_registered_object is_interactive_logging_enabled is_keras_tensor
         normalize pack_x_y_sample_weight register_keras_serializable serialize_keras_object
         set_random_seed split_dataset standardize_dtype to_categorical unpack_x_y_sample_weight
+        array_to_img image_dataset_from_directory img_to_array load_img save_img
     """,
 }
 
@@ -249,6 +250,12 @@ DIFFERENCES = [
     ("name_scope", "", "caller deduplicate override_parent", "Keras takes them as **kwargs"),
     ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
     ("*.compile", "", "backend", "a backend is chosen for each model"),
+    (
+        "utils.image_dataset_from_directory",
+        "format",
+        "skip_corrupt",
+        "one form; damaged files can be left out",
+    ),
     ("utils.split_dataset", "", "stratify", "the same shares of each class in both parts"),
     ("*.save_model", "", "include_optimizer", "Keras takes it as one of **kwargs"),
     ("saving.load_weights", "", "by_name", "Keras takes it as one of **kwargs"),
