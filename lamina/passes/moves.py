@@ -262,23 +262,65 @@ law(p.reverse, reverse_of_little)
 
 # --- contract --------------------------------------------------------------------------------------
 def dot_of_transpose(x: Value, y: Value, *, contract: AxesPair, batch: AxesPair) -> Value | None:
-    """dot(transpose(x), y) -> dot(x, y) over the axes as x has them, when its free axes keep their order"""
+    """dot(transpose(x), y) -> dot(x, y) over the axes as x has them, transposed if free ones moved"""
     operands, contracts, batches = [x, y], list(contract), list(batch)
     absorbed = False
+    places = list(range(len(batch[0])))  # for each axis of the result, where it is in the new one
     for side, operand in enumerate((x, y)):
         inner = under(operand, p.transpose)
-        if inner is None:
-            continue
-        permutation = operand.node.attributes["permutation"]
         taken = contract[side] + batch[side]
-        free = [permutation[axis] for axis in range(operand.ndim) if axis not in taken]
-        if free != sorted(free):
+        free = [axis for axis in range(operand.ndim) if axis not in taken]
+        if inner is not None:
+            permutation = operand.node.attributes["permutation"]
+            free = [permutation[axis] for axis in free]
+        first = len(places)
+        places += [first + sorted(free).index(axis) for axis in free]
+        if inner is None:
             continue
         operands[side] = inner
         contracts[side] = tuple([permutation[axis] for axis in contract[side]])
         batches[side] = tuple([permutation[axis] for axis in batch[side]])
         absorbed = True
-    return p.dot(*operands, contract=tuple(contracts), batch=tuple(batches)) if absorbed else None
+    if not absorbed:
+        return None
+    product: Value = p.dot(*operands, contract=tuple(contracts), batch=tuple(batches))
+    return product if places == sorted(places) else p.transpose(product, permutation=tuple(places))
 
 
 law(p.dot, dot_of_transpose)
+
+
+# --- gather and scatter ----------------------------------------------------------------------------
+def moved_indices(permutation: Axes, axis: int, indices: Value) -> Axes | None:
+    """The permutation of the axes of `indices` that a permutation of taken rows is; None if it is none."""
+    inside = range(axis, axis + indices.ndim)
+    if any(place != target and place not in inside for place, target in enumerate(permutation)):
+        return None
+    return tuple([permutation[place] - axis for place in inside])
+
+
+def transpose_of_gather(x: Value, *, permutation: Axes) -> Value | None:
+    """transpose(gather(x, indices)) -> gather(x, transpose(indices)), when just axes of the indices move"""
+    if x.node.primitive is not p.gather:
+        return None
+    table, indices = x.node.inputs
+    axis: int = x.node.attributes["axis"]
+    order = moved_indices(permutation, axis, indices)
+    return None if order is None else p.gather(table, p.transpose(indices, permutation=order), axis=axis)
+
+
+def scatter_of_transpose(x: Value, indices: Value, updates: Value, *, axis: int) -> Value | None:
+    """scatter_add(x, indices, transpose(y)) -> scatter_add(x, transpose(indices), y), likewise"""
+    inner = under(updates, p.transpose)
+    if inner is None:
+        return None
+    permutation = updates.node.attributes["permutation"]
+    order = moved_indices(permutation, axis, indices)
+    if order is None:
+        return None
+    back = tuple([order.index(place) for place in range(indices.ndim)])
+    return p.scatter_add(x, p.transpose(indices, permutation=back), inner, axis=axis)
+
+
+law(p.transpose, transpose_of_gather)
+law(p.scatter_add, scatter_of_transpose)

@@ -343,10 +343,10 @@ ROWS = [
         "dot",
     ),
     Row(
-        "not when free axes would change places",
+        "with free axes that change places after it",
         (F345, F3),
         lambda x, y: dot(p.transpose(x, permutation=(2, 1, 0)), y, (2,), (0,)),
-        "transpose dot",
+        "dot transpose",
     ),
     # constants
     Row(
@@ -360,6 +360,19 @@ ROWS = [
         (),
         lambda: constant_value(np.ones((3, 4)), "float32"),
         "constant broadcast",
+    ),
+    # gather and scatter
+    Row(
+        "transpose(gather(x, i)) -> gather(x, transpose(i))",
+        ("float32[5,2]", "int32[3,4]"),
+        lambda x, i: p.transpose(p.gather(x, i, axis=0), permutation=(1, 0, 2)),
+        "transpose gather",
+    ),
+    Row(
+        "scatter_add(x, i, transpose(y)) -> scatter_add(x, transpose(i), y)",
+        ("float32[2,5]", "int32[3,4]", "float32[2,4,3]"),
+        lambda x, i, y: p.scatter_add(x, i, p.transpose(y, permutation=(0, 2, 1)), axis=1),
+        "transpose scatter_add",
     ),
     # control
     Row(

@@ -115,7 +115,8 @@ def _control(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequen
 
 def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:
     """Operands as matrices that can be walked with one stride each way; others are copied into that order."""
-    contract, batch = list(node.attributes["contract"]), list(node.attributes["batch"])
+    contract = list(_summed_in_order(node.attributes["contract"], inputs, resolve))
+    batch = list(node.attributes["batch"])
     operands = []
     for side, operand in enumerate(inputs):
         shared, common = contract[side], batch[side]
@@ -126,12 +127,25 @@ def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:
             for axes in (common, free, shared)
         )
         if not walkable:
-            operand = p.stop_gradient(p.transpose(operand, permutation=common + free + shared))
-            batch[side] = tuple(range(len(common)))
-            contract[side] = tuple(range(len(common) + len(free), operand.ndim))
+            # What lies closest together stays so: copying goes by runs of memory.
+            closest = min(range(operand.ndim), key=lambda axis: abs(strides[axis]))
+            order = common + (shared + free if closest in free else free + shared)
+            operand = p.stop_gradient(p.transpose(operand, permutation=order))
+            batch[side] = tuple(order.index(axis) for axis in common)
+            contract[side] = tuple(order.index(axis) for axis in shared)
         operands.append(operand)
     result: Value = p.dot(*operands, contract=tuple(contract), batch=tuple(batch))
     return result
+
+
+def _summed_in_order(
+    contract: tuple[tuple[int, ...], tuple[int, ...]], inputs: tuple[Value, ...], resolve: Resolver
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The pairs of contracted axes in the order in which the larger operand has them in memory."""
+    larger = 0 if inputs[0].size > inputs[1].size else 1
+    strides = resolve(inputs[larger]).strides
+    pairs = sorted(zip(*contract), key=lambda pair: -abs(strides[pair[larger]]))
+    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
 def _arg_extremum(node: Node, x: Value) -> Value:

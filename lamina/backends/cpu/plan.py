@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from lamina.backends.base import Program
@@ -28,6 +29,7 @@ from lamina.backends.cpu.special import SPECIAL
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
 from lamina.ir import primitives as p
+from lamina.ir.constants import splat
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.primitives import CONTROLS
 from lamina.ir.trace import new_input
@@ -81,7 +83,7 @@ class Plan:
 def make_plan(program: Program) -> Plan:
     """Fuse the program and lay it out in time and memory."""
     updates = [value for _, value in program.updates]
-    guards = [_looked_at(guard) for guard in program.guards]
+    guards = [part for guard in program.guards for part in _looked_at(guard)]
     fusion = fuse([*program.outputs, *updates], guards)
     plan = Plan(program, fusion)
     plan.guards = {fusion.resolve(guard).root for guard in guards if dtypes.is_float(guard.dtype)}
@@ -96,12 +98,23 @@ def make_plan(program: Program) -> Plan:
     return plan
 
 
-def _looked_at(guard: Value) -> Value:
-    """The guard, or a copy: what has a loop of its own does not look at the numbers that it stores."""
-    primitive = seen_through_moves(guard).primitive
-    unseen = primitive in SOURCES or primitive in SPECIAL or primitive.has(CONTROLS)
-    copy: Value = p.stop_gradient(guard) if unseen else guard
-    return copy
+def _looked_at(guard: Value) -> list[Value]:
+    """What must be finite for the guard to be so: values whose kernels look at the numbers that they store.
+
+    What has a loop of its own does not look at them. Of rows added to a table it is the rows that are looked
+    at; anything else is copied.
+    """
+    root = seen_through_moves(guard)
+    primitive = root.primitive
+    if primitive is p.scatter_add:
+        table, _, rows = root.node.inputs
+        return [part for operand in (table, rows) for part in _looked_at(operand)]
+    number = splat(guard)
+    if number is not None and isfinite(number):
+        return []
+    if primitive in SOURCES or primitive in SPECIAL or primitive.has(CONTROLS):
+        return [p.stop_gradient(guard)]
+    return [guard]
 
 
 def _plan_controls(plan: Plan) -> None:
