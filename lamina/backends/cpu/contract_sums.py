@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lamina.backends.cpu import math
-from lamina.backends.cpu.contract_place import Place, Tile
+from lamina.backends.cpu.contract_place import Place, Strides, Tile
 from lamina.backends.cpu.contract_plan import Panels, Piece, round_up, sum_dtype
 from lamina.backends.cpu.contract_walk import counted
 from lamina.backends.cpu.emit import (
@@ -226,6 +226,16 @@ class TileSums:
             place = Place(self.builder, tile, rows[row], piece.offset, piece.lanes, piece.valid)
             self.epilogue(self.builder, value, place)
 
+    def fetch(self, rows: Sequence[int], panel: Panels, corner: Corner) -> None:
+        """Ask for what the epilogue will load at the places of a tile, while its sums are being made."""
+        draft = Builder(Module(), "draft", self.builder.parameters)
+        tile = Tile(*corner, self.builder.label)
+        for row in rows:
+            for piece in panel.pieces:
+                place = _Fetched(self.builder, tile, row, piece.offset, piece.lanes, piece.valid)
+                sums = Register("%sums", vector(self.total, piece.lanes))
+                self.epilogue(draft, sums, place)
+
     def finish_from(self, here: Register, rows: Sequence[int], panel: Panels, corner: Corner) -> None:
         """The same for sums that rest in scratch: one row after the other."""
         builder = self.builder
@@ -272,6 +282,22 @@ class TileSums:
         sums = Register("%sums", vector(self.total, self.lanes))
         self.epilogue(draft, sums, Place(draft, corner, 0, 0, self.lanes, self.lanes))
         return len(draft.lines) * places > (LONG if depth >= 128 else 2 * LONG)
+
+
+class _Fetched(Place):
+    """A place whose loads ask for cache lines only, and whose stores do nothing."""
+
+    def load(self, builder: Builder, base: Register, strides: Strides, element: str) -> Register:
+        """Nothing, but the operand's elements here are on their way, if they differ from row to row."""
+        key = (base.text, strides, self.row_offset, self.column_offset)
+        if strides[1] and base in self.builder.arguments and key not in self.tile.addresses:
+            address = self.pointer(self.builder, base, strides, element)
+            self.tile.addresses[key] = address
+            self.builder.prefetch(address, near=True)
+        return constant(0, element, self.lanes)
+
+    def store(self, builder: Builder, value: Register, base: Register, strides: Strides) -> None:
+        """Nothing."""
 
 
 Corner = tuple[Register, Register, Register]  # batch element, row, column

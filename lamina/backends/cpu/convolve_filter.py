@@ -145,7 +145,7 @@ def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPla
     panel_count = sum(run.count for run in panels)
     stride = max(len(run.pieces) for run in panels) * target.lanes(sum_dtype(spec.dtype))
     tile_bytes = prod(max(run.rows for run in axis) for axis in runs) * stride * size * spec.groups
-    wanted = ceil(min(wanted_tasks(spec.flops), MOST_TASKS) / parts)
+    wanted = ceil(min(wanted_tasks(spec.flops), MOST_TASKS) / parts) if parts < MOST_PARTS else 1
     blocks, column_block = _divide(counts, panel_count, wanted, target.caches.l2 // 2 // tile_bytes)
     axes = tuple(
         RowAxis(axis.extent, axis.a, axis.b, run, block) for axis, run, block in zip(joined, runs, blocks)

@@ -209,6 +209,8 @@ class OutputKernel:
                     column = builder.add(column, builder.multiply(group, spec.outputs))
                     b = self._panel(group, number)
                     for sides in self.walk.tiles(plan.axes[1:], blocks):
+                        if plan.band is not None and not spec.spread:
+                            self._fetch_ahead((element, *sides), number)
                         self._tile((element, *sides), first, panels, column, here, b)
 
     def _band(self, x: Register, element: Side, band: Register) -> None:
@@ -244,9 +246,10 @@ class OutputKernel:
         steps = [Step(step.extent, step.a, step.b) for step in self.plan.steps]
         if self.plan.skips_lines and sides[1].run.rows == 1:
             a, b, steps[0] = self._lines_inside(sides[1].start, a, b, steps[0])
-        sums = self.sums.accumulate(distances(sides, [axis.a for axis in axes]), panels, a, b, steps)
         rows = distances(sides, [axis.c for axis in axes])
         corner = index(0), row_of(builder, sides, axes), column
+        self.sums.fetch(rows, panels, corner)
+        sums = self.sums.accumulate(distances(sides, [axis.a for axis in axes]), panels, a, b, steps)
         if not self.rolled:
             self.sums.finish(sums, rows, panels, corner)
             return
@@ -270,3 +273,27 @@ class OutputKernel:
         a = builder.pointer(a, builder.multiply(first, step.a), ELEMENT[self.sums.a.dtype])
         b = builder.pointer(b, builder.multiply(first, step.b), ELEMENT[self.sums.b.dtype])
         return a, b, Step(builder.subtract(last, first), step.a, step.b)
+
+    def _fetch_ahead(self, sides: Sequence[Side], panel: Register) -> None:
+        """Ask for what lies one band further in x than the pixels of a tile; panels share the cache lines.
+
+        The copies to scratch then find their lines near, and nobody waits for memory.
+        """
+        builder, plan, spec = self.builder, self.plan, self.spec
+        first_axis = plan.axes[1]
+        ahead = spec.x_strides[0] * sides[0].run.rows
+        if first_axis.blocks > 1:
+            ahead = first_axis.longest * spec.strides[0] * spec.x_strides[1]
+        steps = [step * stride for step, stride in zip((1, *spec.strides), spec.x_strides)]
+        place = index(ahead)
+        for side, step in zip(sides, steps):
+            place = builder.add(place, builder.multiply(side.start, step))
+        line = 64 // dtypes.itemsize(spec.dtype)
+        place = builder.add(place, builder.multiply(panel, line))
+        x = builder.pointer(self.x, place, self.element)
+        *outer, last = sides
+        length = last.run.rows * steps[-1]
+        shares = max(run.count for run in plan.panels) if plan.column_blocks > 1 else plan.panel_count
+        for start in distances(outer, steps[:-1]):
+            for at in range(0, length, line * shares):
+                builder.prefetch(builder.pointer(x, start + at, self.element), near=False)

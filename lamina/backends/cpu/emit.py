@@ -356,6 +356,12 @@ class Builder:
             )
         self.emit(f"call void @{name}({arguments})")
 
+    def prefetch(self, pointer: Register, near: bool) -> None:
+        """Ask for the cache line at an address, which need not exist: into the first cache if `near`."""
+        self.module.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+        locality = 3 if near else 2
+        self.emit(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 {locality}, i32 1)")
+
     def tail_mask(self, remaining: Register, lanes: int) -> Register:
         """Lanes 0 .. remaining-1 are true; `remaining` is an i64."""
         if remaining.is_constant:
