@@ -11,12 +11,14 @@ from typing import Any
 
 import keras
 
-from benchmarks.peers import images
+from benchmarks.peers import images, sequences
 from benchmarks.peers.data import classification
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    if "network" in task:
+    if "recurrent" in task:
+        model, (x, y) = sequences.build(keras, task), sequences.data(task)
+    elif "network" in task:
         model, (x, y) = images.build(keras, task), images.data(task)
     else:
         model, (x, y) = make_model(task), classification(task)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import images, images_torch
+from benchmarks.peers import images, images_torch, sequences, sequences_torch
 from benchmarks.peers.data import classification
 
 
@@ -21,8 +21,9 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
     batch, steps = task["batch"], task["steps"]
     model = make_model(task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **{task.get("adam", "fused"): True})
-    is_classifier = task.get("network") != "generator"
-    loss_of = torch.nn.CrossEntropyLoss() if is_classifier else torch.nn.MSELoss()
+    is_classifier = task.get("network") != "generator" and "recurrent" not in task
+    other = torch.nn.BCEWithLogitsLoss() if "recurrent" in task else torch.nn.MSELoss()
+    loss_of = torch.nn.CrossEntropyLoss() if is_classifier else other
     x, y = make_data(task)
     if task.get("channels_last"):
         model = model.to(memory_format=torch.channels_last)
@@ -55,6 +56,8 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
 
 
 def make_model(task: dict[str, Any]) -> torch.nn.Module:
+    if "recurrent" in task:
+        return sequences_torch.Network(task["recurrent"])
     if "network" in task:
         return images_torch.build(task["network"])
     layers: list[torch.nn.Module] = []
@@ -65,6 +68,9 @@ def make_model(task: dict[str, Any]) -> torch.nn.Module:
 
 def make_data(task: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets, images with their channels where PyTorch wants them."""
+    if "recurrent" in task:
+        tokens, labels = sequences.data(task)
+        return torch.from_numpy(tokens), torch.from_numpy(labels)
     arrays = images.data(task) if "network" in task else classification(task)
     x, y = (torch.from_numpy(array) for array in arrays)
     x, y = (value.movedim(-1, 1).contiguous() if value.ndim > 2 else value for value in (x, y))
