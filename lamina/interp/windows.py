@@ -1,19 +1,19 @@
 """The primitives with windows, in NumPy: convolutions and pooling over [batch, *spatial, channels].
 
-Forward, windows are views (`sliding_window_view`); backward, each place of the window adds to the elements
-it saw.
+All go through the window element by element: an element sees, from all places of the window, a strided slice
+of the padded input, a view. So no tensor of windows is made, and backward has the slice on the other side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from lamina.core import dtypes
-from lamina.core.windows import Padding, reach
+from lamina.core import dtypes, windows
+from lamina.core.windows import Padding
 
 Array = np.ndarray[Any, Any]
 Ints = tuple[int, ...]
@@ -23,13 +23,14 @@ def _padded(x: Array, padding: Padding, fill: Any = 0) -> Array:
     return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=fill)
 
 
-def _windows(x: Array, sizes: Sequence[int], strides: Ints, dilation: Ints) -> Array:
-    """The windows of padded x as a view [batch, *places, channels, *sizes]."""
-    axes = tuple(range(1, x.ndim - 1))
-    whole = sliding_window_view(x, tuple(map(reach, sizes, dilation)), axis=axes)  # type: ignore[arg-type]
-    every = tuple(slice(None, None, step) for step in strides)
-    within = tuple(slice(None, None, step) for step in dilation)
-    return whole[(slice(None), *every, slice(None), *within)]
+def _zeros(batch: int, shape: Ints, padding: Padding, channels: int, dtype: Any) -> Array:
+    widened = [low + extent + high for extent, (low, high) in zip(shape, padding)]
+    return np.zeros((batch, *widened, channels), dtype)
+
+
+def _unpadded(x: Array, padding: Padding) -> Array:
+    inner = tuple(slice(low, extent - high) for extent, (low, high) in zip(x.shape[1:-1], padding))
+    return x[(slice(None), *inner)]
 
 
 def _taps(sizes: Ints, places: Ints, strides: Ints, dilation: Ints) -> Iterator[tuple[Ints, Any]]:
@@ -41,54 +42,60 @@ def _taps(sizes: Ints, places: Ints, strides: Ints, dilation: Ints) -> Iterator[
         yield tap, (slice(None), *seen)
 
 
-def _unpadded(x: Array, padding: Padding) -> Array:
-    inner = tuple(slice(low, extent - high) for extent, (low, high) in zip(x.shape[1:-1], padding))
-    return x[(slice(None), *inner)]
-
-
-def _empty(batch: int, shape: Ints, padding: Padding, channels: int, dtype: Any) -> Array:
-    widened = [low + extent + high for extent, (low, high) in zip(shape, padding)]
-    return np.zeros((batch, *widened, channels), dtype)
-
-
 # --- contract --------------------------------------------------------------------------------------
 
 
 def conv(x: Array, kernel: Array, *, strides: Ints, padding: Padding, dilation: Ints, groups: int) -> Array:
-    """Per group: each window times the kernel, summed over the window and the channels."""
     sizes = kernel.shape[:-2]
-    seen = _windows(_padded(x, padding), sizes, strides, dilation)
-    channels_last = np.split(np.moveaxis(seen, x.ndim - 1, -1), groups, axis=-1)
-    per_group = [
-        np.tensordot(part, weights, axes=kernel.ndim - 1)
-        for part, weights in zip(channels_last, np.split(kernel, groups, axis=-1))
-    ]
-    return np.concatenate(per_group, axis=-1)
+    places = windows.places(x.shape[1:-1], sizes, strides, padding, dilation)
+    padded, result = _padded(x, padding), np.zeros((x.shape[0], *places, kernel.shape[-1]), x.dtype)
+    for tap, seen in _taps(sizes, places, strides, dilation):
+        if groups == 1:
+            result += padded[seen] @ kernel[tap]
+        else:
+            product = np.einsum(
+                "...gc,gco->...go", _grouped(padded[seen], groups), _blocks(kernel[tap], groups)
+            )
+            result += product.reshape(result.shape)
+    return result
 
 
 def conv_input_grad(
     y: Array, kernel: Array, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
 ) -> Array:
-    per_group = kernel.shape[-2]
-    result = _empty(y.shape[0], shape, padding, per_group * groups, y.dtype)
-    cotangents, weights = np.split(y, groups, axis=-1), np.split(kernel, groups, axis=-1)
+    result = _zeros(y.shape[0], shape, padding, kernel.shape[-2] * groups, y.dtype)
     for tap, seen in _taps(kernel.shape[:-2], y.shape[1:-1], strides, dilation):
-        for group, (cotangent, filters) in enumerate(zip(cotangents, weights)):
-            mine = slice(group * per_group, (group + 1) * per_group)
-            result[(*seen, mine)] += np.matmul(cotangent, filters[tap].T)
+        if groups == 1:
+            result[seen] += y @ kernel[tap].T
+        else:
+            product = np.einsum("...go,gco->...gc", _grouped(y, groups), _blocks(kernel[tap], groups))
+            result[seen] += product.reshape(result[seen].shape)
     return _unpadded(result, padding)
 
 
 def conv_filter_grad(
     x: Array, y: Array, *, shape: Ints, strides: Ints, padding: Padding, dilation: Ints, groups: int
 ) -> Array:
-    seen = _windows(_padded(x, padding), shape, strides, dilation)
-    axes = list(range(y.ndim - 1))
-    per_group = [
-        np.moveaxis(np.tensordot(part, cotangent, axes=(axes, axes)), 0, -2)
-        for part, cotangent in zip(np.split(seen, groups, axis=y.ndim - 1), np.split(y, groups, axis=-1))
-    ]
-    return np.concatenate(per_group, axis=-1)
+    padded, rows = _padded(x, padding), prod(y.shape[:-1])
+    result = np.zeros((*shape, x.shape[-1] // groups, y.shape[-1]), x.dtype)
+    for tap, seen in _taps(shape, y.shape[1:-1], strides, dilation):
+        left, right = padded[seen].reshape(rows, x.shape[-1]), y.reshape(rows, y.shape[-1])
+        if groups == 1:
+            result[tap] = left.T @ right
+        else:
+            product = np.einsum("ngc,ngo->cgo", _grouped(left, groups), _grouped(right, groups))
+            result[tap] = product.reshape(result[tap].shape)
+    return result
+
+
+def _grouped(x: Array, groups: int) -> Array:
+    """The last axis as two: group, channel of the group."""
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+
+
+def _blocks(matrix: Array, groups: int) -> Array:
+    """[channels of a group, filters] as [group, channels of a group, filters of a group]."""
+    return np.moveaxis(_grouped(matrix, groups), 1, 0)
 
 
 # --- window ----------------------------------------------------------------------------------------
@@ -97,48 +104,50 @@ def conv_filter_grad(
 def max_window(
     x: Array, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
 ) -> tuple[Array, Array]:
-    """Where the window lies over padding, the lowest number stands, and its place cannot be chosen."""
-    lowest = dtypes.limits(dtypes.of_numpy(x.dtype))[0]
-    seen = _lines(_windows(_padded(x, padding, lowest), sizes, strides, dilation), x.ndim)
-    real = _windows(_padded(np.ones(x.shape, bool), padding, False), sizes, strides, dilation)
-    values = seen.max(-1)
-    wins = ((seen == values[..., None]) | (seen != seen)) & _lines(real, x.ndim)
-    return values, wins.argmax(-1)
-
-
-def _lines(windows: Array, rank: int) -> Array:
-    """Each window's elements as one axis."""
-    return windows.reshape(*windows.shape[:rank], int(np.prod(windows.shape[rank:])))
+    """An element takes over when it is greater, or the first NaN, or the first that is no padding."""
+    places = windows.places(x.shape[1:-1], sizes, strides, padding, dilation)
+    padded = _padded(x, padding)
+    is_real = _padded(np.ones((1, *x.shape[1:-1], 1), bool), padding, False)
+    values = np.full((x.shape[0], *places, x.shape[-1]), dtypes.limits(dtypes.of_numpy(x.dtype))[0], x.dtype)
+    index = np.full(values.shape, -1, np.int32)
+    for number, (_, seen) in enumerate(_taps(sizes, places, strides, dilation)):
+        value = padded[seen]
+        is_first_nan = (value != value) & (values == values)
+        takes_over = is_real[seen] & ((value > values) | is_first_nan | (index < 0))
+        values, index = np.where(takes_over, value, values), np.where(takes_over, number, index)
+    return values, index
 
 
 def gather_window(
     x: Array, index: Array, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
 ) -> Array:
-    seen = _lines(_windows(_padded(x, padding), sizes, strides, dilation), x.ndim)
-    inside = (index >= 0) & (index < seen.shape[-1])
-    place = np.where(inside, index, 0).astype(np.intp)[..., None]
-    found = np.take_along_axis(seen, place, -1)[..., 0]
-    return np.where(inside, found, np.zeros((), x.dtype))
+    padded, result = _padded(x, padding), np.zeros(index.shape, x.dtype)
+    for number, (_, seen) in enumerate(_taps(sizes, index.shape[1:-1], strides, dilation)):
+        result = np.where(index == number, padded[seen], result)
+    return result
 
 
 def scatter_window(
     y: Array, index: Array, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
 ) -> Array:
-    result = _empty(y.shape[0], shape, padding, y.shape[-1], y.dtype)
+    result = _zeros(y.shape[0], shape, padding, y.shape[-1], y.dtype)
     for number, (_, seen) in enumerate(_taps(sizes, y.shape[1:-1], strides, dilation)):
         result[seen] += np.where(index == number, y, np.zeros((), y.dtype))
     return _unpadded(result, padding)
 
 
 def sum_window(x: Array, *, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints) -> Array:
-    seen = _windows(_padded(x, padding), sizes, strides, dilation)
-    return seen.sum(tuple(range(x.ndim, seen.ndim)), dtype=x.dtype)
+    places = windows.places(x.shape[1:-1], sizes, strides, padding, dilation)
+    padded, result = _padded(x, padding), np.zeros((x.shape[0], *places, x.shape[-1]), x.dtype)
+    for _, seen in _taps(sizes, places, strides, dilation):
+        result += padded[seen]
+    return result
 
 
 def spread_window(
     y: Array, *, shape: Ints, sizes: Ints, strides: Ints, padding: Padding, dilation: Ints
 ) -> Array:
-    result = _empty(y.shape[0], shape, padding, y.shape[-1], y.dtype)
+    result = _zeros(y.shape[0], shape, padding, y.shape[-1], y.dtype)
     for _, seen in _taps(sizes, y.shape[1:-1], strides, dilation):
         result[seen] += y
     return _unpadded(result, padding)
