@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina import saving as saving
     from lamina import tree as tree
     from lamina import utils as utils
+    from lamina import visualization as visualization
     from lamina.core.naming import name_scope as name_scope
     from lamina.core.version import version as version
     from lamina.dtype_policies import DTypePolicy as DTypePolicy
@@ -59,7 +60,7 @@ _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
      "dtype_policies", "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics",
      "mixed_precision", "models", "ops", "optimizers", "passes", "random", "regularizers", "report", "saving",
-     "training", "tree", "utils", "variables"]
+     "training", "tree", "utils", "variables", "visualization"]
 )  # fmt: skip
 
 # Public name -> the module that has it.
