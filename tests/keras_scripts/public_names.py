@@ -23,8 +23,9 @@ COVERED = {
     "config": """
         backend disable_interactive_logging disable_traceback_filtering dtype_policy
         enable_interactive_logging enable_traceback_filtering epsilon floatx image_data_format
-        is_interactive_logging_enabled is_traceback_filtering_enabled set_backend set_dtype_policy
-        set_epsilon set_floatx set_image_data_format
+        is_interactive_logging_enabled is_traceback_filtering_enabled max_epochs max_steps_per_epoch
+        set_backend set_dtype_policy set_epsilon set_floatx set_image_data_format set_max_epochs
+        set_max_steps_per_epoch
     """,
     "constraints": """
         Constraint MaxNorm MinMaxNorm NonNeg UnitNorm deserialize get max_norm min_max_norm non_neg
@@ -186,12 +187,17 @@ COVERED = {
         traverse
     """,
     "utils": """
-        CustomObjectScope PyDataset Sequence clear_session custom_object_scope deserialize_keras_object
-        disable_interactive_logging enable_interactive_logging get_custom_objects
-        get_registered_name get_registered_object is_interactive_logging_enabled is_keras_tensor
-        normalize pack_x_y_sample_weight register_keras_serializable serialize_keras_object
-        set_random_seed split_dataset standardize_dtype to_categorical unpack_x_y_sample_weight
-        array_to_img image_dataset_from_directory img_to_array load_img save_img
+        CustomObjectScope Progbar PyDataset Sequence array_to_img clear_session custom_object_scope
+        deserialize_keras_object disable_interactive_logging enable_interactive_logging
+        get_custom_objects get_registered_name get_registered_object image_dataset_from_directory
+        img_to_array is_interactive_logging_enabled is_keras_tensor load_img model_to_dot normalize
+        pack_x_y_sample_weight plot_model register_keras_serializable save_img
+        serialize_keras_object set_random_seed split_dataset standardize_dtype to_categorical
+        unpack_x_y_sample_weight
+    """,
+    "visualization": """
+        draw_bounding_boxes draw_segmentation_masks plot_bounding_box_gallery plot_image_gallery
+        plot_segmentation_mask_gallery
     """,
 }
 
