@@ -102,6 +102,54 @@ def test_small_resnet(capsys, tmp_path):
     assert page.exists()
 
 
+def both_numbers(pattern, text):
+    """What the naive answer reaches, and what the network reaches."""
+    naive, network = numbers(pattern, text)
+    return naive, network
+
+
+def test_sentiment_reads_words_in_order(capsys):
+    counted, read = both_numbers(r"accuracy ([\d.]+)", run("sentiment.py", capsys))
+    assert read > 0.95
+    assert counted < 0.65
+
+
+def test_text_generation_knows_more_than_pairs(capsys):
+    text = run("text_generation.py", capsys)
+    pairs, network = both_numbers(r"([\d.]+) bits per letter", text)
+    assert network < pairs - 0.5
+    assert text.count("Temperature") == 3
+
+
+def test_addition_of_new_numbers(capsys):
+    text = run("addition.py", capsys)
+    assert numbers(r"network: ([\d.]+)", text)[0] > 0.8
+
+
+def test_transformer_knows_the_chapters(capsys):
+    guess, network = both_numbers(r"accuracy ([\d.]+)", run("transformer.py", capsys))
+    assert network > guess + 0.2
+
+
+def test_gpt_guesses_more_words_than_pairs_do(capsys):
+    pairs, network = both_numbers(r"([\d.]+) of the next words", run("gpt.py", capsys))
+    assert network > pairs
+
+
+def test_forecast_beats_yesterday(capsys, tmp_path):
+    path = tmp_path / "forecast.png"
+    text = run("forecast.py", capsys, str(path))
+    naive, network = both_numbers(r"error ([\d.]+)", text)
+    assert network < 0.7 * naive
+    assert path.stat().st_size > 10_000
+
+
+def test_anomalies_are_found(capsys):
+    naive, network = both_numbers(r"curve ([\d.]+)", run("anomaly.py", capsys))
+    assert network > 0.95
+    assert naive < 0.65
+
+
 def test_every_example_is_tested_here():
     tested = documents.ROOT / "tests" / "docs" / "test_examples.py"
     text = tested.read_text(encoding="utf-8")
