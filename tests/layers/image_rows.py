@@ -142,6 +142,18 @@ IMAGE_ROWS = [
     Row("cropping_3d", lambda L: L.Cropping3D((0, 1, 2)), ((2, 3, 4, 5, 2),), (2, 3, 2, 1, 2)),
     Row("upsampling_1d", lambda L: L.UpSampling1D(3), ((3, 4, 2),), (3, 12, 2)),
     Row("upsampling_2d", lambda L: L.UpSampling2D((1, 3)), ((3, 4, 5, 2),), (3, 4, 15, 2)),
+    Row(
+        "upsampling_2d_bilinear",
+        lambda L: L.UpSampling2D(2, None, "bilinear"),
+        ((3, 4, 5, 2),),
+        (3, 8, 10, 2),
+    ),
+    Row(
+        "upsampling_2d_bicubic",
+        lambda L: L.UpSampling2D((3, 2), None, "bicubic"),
+        ((2, 4, 5, 2),),
+        (2, 12, 10, 2),
+    ),
     Row("upsampling_3d", lambda L: L.UpSampling3D(2), ((2, 1, 2, 3, 2),), (2, 2, 4, 6, 2)),
     Row("conv1d", lambda L: L.Conv1D(5, 3), ((2, 9, 4),), (2, 7, 5), KERNEL),
     Row(

@@ -1,0 +1,54 @@
+"""Bytes are trained on as they are: they become floats in the compiled step, never as a whole."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import layers
+
+
+def network():
+    lamina.utils.set_random_seed(0)
+    model = lamina.Sequential(
+        [
+            layers.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, strides=4),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, "softmax"),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (6000, 16, 16, 3)).astype("uint8")
+
+
+def test_no_copy_of_the_data_is_made(images):
+    labels = np.zeros(len(images), "int64")
+    model = network()
+    model.fit(images[:64], labels[:64], batch_size=64, verbose=0)
+    model.predict(images[:64], batch_size=64, verbose=0)
+    tracemalloc.start()
+    try:
+        model.fit(images, labels, batch_size=64, verbose=0)
+        model.evaluate(images, labels, batch_size=64, verbose=0)
+        model.predict(images, batch_size=64, verbose=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes / 2
+
+
+def test_bytes_and_floats_give_the_same_training(images):
+    images, labels = images[:256], images[:256, 0, 0, 0] // 128
+    first = network().fit(images, labels, batch_size=64, epochs=2, verbose=0).history
+    second = network().fit(images.astype("float32"), labels, batch_size=64, epochs=2, verbose=0).history
+    assert first == second
