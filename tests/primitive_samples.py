@@ -259,6 +259,7 @@ differentiable("max_window gather_window scatter_window sum_window spread_window
 differentiable("gather", 0)
 differentiable("scatter_add", 0, 2)
 differentiable("sort", 0)
+differentiable("host", 0, 1)
 differentiable("scan", 0, 1, 2, 3)
 differentiable("while_loop")
 differentiable("cond", 1, 2)

@@ -397,6 +397,40 @@ add(
     special=True,
 )
 
+# --- host ------------------------------------------------------------------------------------------
+# Of whole numbers, so that every result is exact; functions with roundings of their own are tested as ops.
+_FACTOR = np.array([[2, 0, 0], [-1, 1, 0], [3, -2, 4]])
+_UPPER = np.array([[[2, 1, -3], [0, -4, 5], [0, 0, 1]], [[1, 0, 2], [0, 8, 0], [0, 0, -2]]])
+_HOST = (
+    ("cholesky", (), [_FACTOR @ _FACTOR.T]),
+    ("solve", (), [_UPPER, np.arange(12).reshape(2, 3, 2)]),
+    ("det", (), [_UPPER]),
+    ("fft", (("axes", (1,)), ("inverse", False)), [np.arange(8).reshape(2, 4), np.ones((2, 4))]),
+    ("fft", (("axes", (0, 1)), ("inverse", True)), [np.arange(8).reshape(2, 4), np.ones((2, 4))]),
+    ("fft", (("axes", (1,)), ("inverse", False)), [np.ones((0, 4)), np.ones((0, 4))]),
+)
+for _dtype in FLOATS:
+    for _number, (_function, _options, _arrays) in enumerate(_HOST):
+        add(
+            "host",
+            _dtype,
+            f"{_function}{_number}",
+            lambda rng, dtype=_dtype, function=_function, options=_options, arrays=_arrays: (
+                [as_kind(array, dtype) for array in arrays],
+                {"function": function, "options": options},
+            ),
+        )
+add(
+    "host",
+    "float64",
+    "smooth",
+    lambda rng: (
+        [rng.normal(size=(2, 3, 3)) + 4 * np.eye(3), rng.normal(size=(2, 3, 2))],
+        {"function": "solve", "options": ()},
+    ),
+    smooth=True,
+)
+
 # --- sort ------------------------------------------------------------------------------------------
 for _dtype in (*NUMBERS, "bool"):
     for _descending in (False, True):

@@ -406,6 +406,14 @@ def grow_sort(grower: Grower) -> tuple[Value, ...] | None:
     return x and p.sort(x, axis=grower.number(0, x.ndim - 1), descending=grower.draw(st.booleans()))
 
 
+def grow_host(grower: Grower) -> tuple[Value, ...] | None:
+    x = grower.ranked(lambda value: dtypes.is_float(value.dtype))
+    if x is None:
+        return None
+    options = (("axes", (grower.number(0, x.ndim - 1),)), ("inverse", grower.draw(st.booleans())))
+    return p.host(x, p.negative(x), function="fft", options=options)
+
+
 def grow_inside(grower: Grower, kinds: Sequence[TensorType]) -> tuple[tuple[Value, ...], list[Value]]:
     """A few nodes of a nested graph with these inputs: (inputs, all its values)."""
     inputs = tuple(new_input("inside", kind) for kind in kinds)
@@ -526,6 +534,8 @@ GROW: dict[Primitive, Grow] = {
     p.random_bits: grow_random_bits,
     # sort
     p.sort: grow_sort,
+    # host
+    p.host: grow_host,
     # control
     p.scan: grow_scan,
     p.while_loop: grow_while_loop,
@@ -583,7 +593,7 @@ _ROUNDED_ALIKE = {primitive for primitive in p.TABLE.values() if primitive.has(M
 }
 _SUMS = {
     *(p.reduce_sum, p.cumulative_sum, p.dot, p.conv, p.conv_input_grad, p.conv_filter_grad),
-    *(p.scatter_window, p.sum_window, p.spread_window, p.scatter_add),
+    *(p.scatter_window, p.sum_window, p.spread_window, p.scatter_add, p.host),
 }
 _TRIALS = 4
 

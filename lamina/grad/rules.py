@@ -406,6 +406,10 @@ def unsort(g: Value, y: Value, x: Value, *, axis: int, descending: bool) -> Valu
 
 row(p.sort, unsort)
 
+# --- host ------------------------------------------------------------------------------------------
+# By the function's name: `lamina.grad.host`.
+row(p.host)
+
 # --- control ---------------------------------------------------------------------------------------
 # Their rules see the whole node and work on the graphs inside it: `lamina.grad.control`.
 row(p.scan)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import dtypes
-from lamina.interp import control, windows
+from lamina.interp import control, host, windows
 from lamina.interp.philox import random_bits
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
@@ -243,6 +243,8 @@ RULES: dict[Primitive, Rule] = {
     p.random_bits: random_bits,
     # sort
     p.sort: _sort,
+    # host
+    p.host: host.host,
     # control
     p.scan: control.scan,
     p.while_loop: control.while_loop,

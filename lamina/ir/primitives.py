@@ -18,7 +18,7 @@ from lamina.core import dtypes
 from lamina.core.dtypes import is_float, is_integer
 from lamina.core.errors import DTypeError, ShapeError
 from lamina.core.shapes import remove, size
-from lamina.ir import control_rules, window_rules
+from lamina.ir import control_rules, host_rules, window_rules
 from lamina.ir.graph import TensorType
 
 Rule = Callable[..., "TensorType | tuple[TensorType, ...]"]
@@ -426,6 +426,11 @@ random_bits = define("random_bits", 1, _random_bits)
 
 # --- sort ------------------------------------------------------------------------------------------
 sort = define("sort", 1, _sort)  # (values, indices); stable; NaN last
+
+# --- host ------------------------------------------------------------------------------------------
+# What has no kernel, and is called back for: `function`, a row of `host_rules`, with `options`, pairs of name
+# and value.
+host = define("host", VARIADIC, host_rules.host)
 
 # --- control ---------------------------------------------------------------------------------------
 # Their attributes hold closed graphs (`ir.bodies`); the rules say what goes in and comes out.

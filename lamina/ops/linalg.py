@@ -1,5 +1,35 @@
-"""The names of `keras.ops.linalg` that need no decomposition."""
+"""The names of `keras.ops.linalg`."""
 
+from lamina.ops.linear_algebra import (
+    cholesky,
+    cholesky_inverse,
+    det,
+    eigh,
+    inv,
+    lstsq,
+    lu_factor,
+    matrix_rank,
+    pinv,
+    qr,
+    solve,
+    solve_triangular,
+    svd,
+)
 from lamina.ops.numerics import norm
 
-__all__ = ["norm"]
+__all__ = [
+    "cholesky",
+    "cholesky_inverse",
+    "det",
+    "eigh",
+    "inv",
+    "lstsq",
+    "lu_factor",
+    "matrix_rank",
+    "norm",
+    "pinv",
+    "qr",
+    "solve",
+    "solve_triangular",
+    "svd",
+]

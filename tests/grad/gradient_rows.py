@@ -314,6 +314,36 @@ SORT = [
 ]
 
 
+SPREAD = np.diag([1.0, 2.5, 4.0, 7.0])  # keeps eigenvalues and singular values apart
+
+
+def host(function, **options):
+    """All outputs of a host function, in one tensor."""
+
+    def call(*operands):
+        found = p.host(*operands, function=function, options=tuple(sorted(options.items())))
+        parts = found if isinstance(found, tuple) else (found,)
+        flat = [p.reshape(part, shape=(part.size,)) for part in parts]
+        return p.sin(p.concatenate(*flat, axis=0) if len(flat) > 1 else flat[0])
+
+    return call
+
+
+HOST = [
+    Row("cholesky", host("cholesky"), (normal(4, 4) * 0.3 + 2 * SPREAD,)),
+    Row("solve", host("solve"), (normal(2, 4, 4) * 0.3 + SPREAD, normal(2, 4, 2, seed=1))),
+    Row("det", host("det"), (normal(2, 3, 3) + 2 * np.eye(3),)),
+    Row("slogdet", host("slogdet"), (normal(2, 3, 3) + 2 * np.eye(3),)),
+    Row("qr", host("qr", complete=False), (normal(4, 3) * 0.3 + SPREAD[:, :3],)),
+    Row("eigh", host("eigh"), (normal(4, 4) * 0.2 + SPREAD,)),
+    Row("svd", host("svd", complete=False), (normal(4, 4) * 0.2 + SPREAD,)),
+    Row("svd tall", host("svd", complete=False), (normal(4, 3) * 0.2 + SPREAD[:, :3],)),
+    Row("svd wide", host("svd", complete=False), (normal(2, 4) * 0.2 + SPREAD[:2],)),
+    Row("fft", host("fft", axes=(0, 1), inverse=False), (normal(3, 4), normal(3, 4, seed=1))),
+    Row("inverse fft", host("fft", axes=(1,), inverse=True), (normal(3, 4), normal(3, 4, seed=1))),
+]
+
+
 def nested(types: Sequence[Value], function: Callable[..., Sequence[Value]]) -> Graph:
     inputs = body_inputs([value.type for value in types])
     return Graph(inputs, tuple(function(*inputs)))
@@ -394,4 +424,4 @@ COMPOSED = [
     ),
 ]
 
-ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *CONTROL, *COMPOSED]
+ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *HOST, *CONTROL, *COMPOSED]

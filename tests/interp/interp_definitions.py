@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -471,6 +472,63 @@ def _sort(x: Array, *, axis: int, descending: bool) -> Any:
 
 
 define("sort", _sort)
+
+# --- host ------------------------------------------------------------------------------------------
+
+
+def _exact(matrix: Any) -> list[list[Fraction]]:
+    return [[Fraction(float(number)) for number in line] for line in matrix]
+
+
+def _solved(a: Any, b: Any) -> tuple[Any, Fraction]:
+    """(x with a x = b, the determinant of a) in fractions, by elimination."""
+    lines = [[*left, *right] for left, right in zip(_exact(a), _exact(b))]
+    determinant = Fraction(1)
+    for column in range(len(lines)):
+        pivot = next(row for row in range(column, len(lines)) if lines[row][column])
+        determinant *= lines[pivot][column] * (1 if pivot == column else -1)
+        lines[column], lines[pivot] = lines[pivot], lines[column]
+        lines[column] = [number / lines[column][column] for number in lines[column]]
+        for row in range(len(lines)):
+            if row != column:
+                factor = lines[row][column]
+                lines[row] = [n - factor * m for n, m in zip(lines[row], lines[column])]
+    return np.array([[float(n) for n in line[len(lines) :]] for line in lines]), determinant
+
+
+def _factor(x: Any) -> Any:
+    """The Cholesky factor, element by element."""
+    lower = np.zeros(x.shape)
+    for row, column in np.ndindex(*x.shape):
+        if column <= row:
+            rest = x[row, column] - lower[row, :column] @ lower[column, :column]
+            lower[row, column] = math.sqrt(rest) if row == column else rest / lower[column, column]
+    return lower
+
+
+def _dft(real: Any, imaginary: Any, *, axes: tuple[int, ...], inverse: bool) -> Any:
+    x = real + 1j * imaginary
+    for axis in axes:
+        size = x.shape[axis]
+        turns = np.outer(np.arange(size), np.arange(size)) % size / size
+        wave = np.exp((2j if inverse else -2j) * np.pi * turns) / (size if inverse else 1)
+        x = np.moveaxis(np.tensordot(wave, np.moveaxis(x, axis, 0), 1), 0, axis)
+    return x.real.round(12), x.imag.round(12)
+
+
+def _host(*arrays: Array, function: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    operands = [np.asarray(array, np.float64) for array in arrays]
+    if function == "fft":
+        return _dft(*operands, **dict(options))
+    if function == "cholesky":
+        return _factor(operands[0])
+    if function == "solve":
+        return np.array([_solved(a, b)[0] for a, b in zip(*operands)])
+    assert function == "det"
+    return np.array([float(_solved(a, np.eye(len(a)))[1]) for a in operands[0]])
+
+
+define("host", _host)
 
 # --- control ---------------------------------------------------------------------------------------
 

@@ -115,29 +115,30 @@ COVERED = {
         argpartition argsort array array_split associative_scan average average_pool bartlett
         batch_normalization binary_crossentropy bincount bitwise_and bitwise_invert
         bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman
-        broadcast_to cast categorical_crossentropy cbrt cdist ceil celu clip concatenate cond conj
-        conjugate conv conv_transpose convert_to_numpy convert_to_tensor copy corrcoef correlate cos
-        cosh count_nonzero cross ctc_decode ctc_loss
-        cumprod cumsum deg2rad depth_to_space depthwise_conv diag diagflat
-        diagonal diff digitize divide divide_no_nan dot dot_product_attention dsplit dstack dtype
-        einsum elu empty empty_like equal erf erfc erfinv exp exp2 expand_dims expm1
-        extract_sequences eye fabs flip fliplr flipud floor floor_divide fmax fmin fmod fold
-        fori_loop full full_like gelu geomspace get_item glu greater greater_equal hamming hanning
-        hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh heaviside histogram hsplit hstack
-        hypot i0 identity imag in_top_k inner is_tensor isclose isfinite isin isinf isnan isneginf
-        isposinf isreal kaiser kron layer_normalization ldexp leaky_relu left_shift less less_equal
-        linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logaddexp2 logical_and
-        logical_not logical_or logical_xor logspace logsumexp map matmul max max_pool maximum mean
-        median meshgrid min minimum mod moments moveaxis multi_hot multiply nan_to_num nanargmax
-        nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod
-        nanquantile nanstd nansum nanvar ndim negative nonzero norm normalize not_equal one_hot ones
-        ones_like outer pad percentile power prod psnr ptp quantile rad2deg ravel real rearrange
-        reciprocal relu relu6 repeat reshape right_shift rms_normalization roll rot90 round rsqrt
-        saturate_cast scan scatter scatter_update searchsorted segment_max segment_min segment_prod
-        segment_sum select selu separable_conv shape sigmoid sign signbit silu sin sinc sinh size
-        slice slice_update soft_shrink softmax softplus softsign sort space_to_depth
+        broadcast_to cast categorical_crossentropy cbrt cdist ceil celu cholesky cholesky_inverse
+        clip concatenate cond conj conjugate conv conv_transpose convert_to_numpy convert_to_tensor
+        copy corrcoef correlate cos cosh count_nonzero cross ctc_decode ctc_loss cumprod cumsum
+        deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize divide
+        divide_no_nan dot dot_product_attention dsplit dstack dtype eigh einsum elu empty empty_like
+        equal erf erfc erfinv exp exp2 expand_dims expm1 extract_sequences eye fabs fft fft2 flip
+        fliplr flipud floor floor_divide fmax fmin fmod fold fori_loop full full_like gcd gelu
+        geomspace get_item glu greater greater_equal hamming hanning hard_shrink hard_sigmoid
+        hard_silu hard_swish hard_tanh heaviside histogram hsplit hstack hypot i0 identity ifft2
+        imag in_top_k inner inv irfft is_tensor isclose isfinite isin isinf isnan isneginf isposinf
+        isreal istft kaiser kron layer_normalization lcm ldexp leaky_relu left_shift less less_equal
+        linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logaddexp2 logdet
+        logical_and logical_not logical_or logical_xor logspace logsumexp lstsq lu_factor map matmul
+        matrix_rank max max_pool maximum mean median meshgrid min minimum mod moments moveaxis
+        multi_hot multiply nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean
+        nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative
+        nonzero norm normalize not_equal one_hot ones ones_like outer pad percentile pinv power prod
+        psnr ptp qr quantile rad2deg ravel real rearrange reciprocal relu relu6 repeat reshape rfft
+        right_shift rms_normalization roll rot90 round rsqrt saturate_cast scan scatter
+        scatter_update searchsorted segment_max segment_min segment_prod segment_sum select selu
+        separable_conv shape sigmoid sign signbit silu sin sinc sinh size slice slice_update slogdet
+        soft_shrink softmax softplus softsign solve solve_triangular sort space_to_depth
         sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax split sqrt square
-        squareplus squeeze stack std stop_gradient subtract sum swapaxes swish switch take
+        squareplus squeeze stack std stft stop_gradient subtract sum svd swapaxes swish switch take
         take_along_axis tan tanh tanh_shrink tensordot threshold tile top_k trace transpose
         trapezoid tri tril triu true_divide trunc unfold unique unravel_index unstack vander var
         vdot vectorized_map vsplit vstack where while_loop zeros zeros_like
@@ -157,7 +158,8 @@ COVERED = {
         rgb_to_grayscale rgb_to_hsv scale_and_translate sobel_edges ssim
     """,
     "ops.linalg": """
-        norm
+        cholesky cholesky_inverse det eigh inv lstsq lu_factor matrix_rank norm pinv qr solve
+        solve_triangular svd
     """,
     "optimizers": """
         Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer

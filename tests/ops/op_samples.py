@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from op_rows import between, flags, normal, probabilities, row, rows, special, whole, with_nan
+from op_samples_linear import ROWS as LINEAR_ROWS
 from op_samples_shaped import ROWS
 from op_samples_spatial import ROWS as SPATIAL_ROWS
 
-assert SPATIAL_ROWS is ROWS  # importing it adds its rows
+assert SPATIAL_ROWS is LINEAR_ROWS is ROWS  # importing them adds their rows
 
 __all__ = ["ROWS"]
 

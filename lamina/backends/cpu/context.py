@@ -26,6 +26,7 @@ class Slot(IntEnum):
     YIELD = 11  # int yield(void): give the processor away
     SLEEP = 12  # int sleep(unsigned): a short nap
     SLEEP_ARGUMENT = 13
+    HOST = 14  # void call_back(description, its length, table of addresses, flag): `host`
     FLAG = 32  # a guard was raised
     DONE = 33
     STOP = 34

@@ -98,6 +98,7 @@ _READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
     p.scatter_add: _line,
     p.cumulative_sum: _line,
     p.sort: _line,
+    p.host: lambda position, operand, resolve: _in_order(operand, resolve),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lamina.backends.base import Array, Program, Report, StepsResult, check_arrays
-from lamina.backends.cpu import threads
+from lamina.backends.cpu import host, threads
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.image import Code
 from lamina.backends.cpu.pace import Pace
@@ -83,6 +83,7 @@ class Frame:
         self.context[Slot.YIELD], self.context[Slot.SLEEP], self.context[Slot.SLEEP_ARGUMENT] = (
             threads.waiting_functions()
         )
+        self.context[Slot.HOST] = host.address()
         self.address = address(self.context)
 
 
@@ -210,6 +211,7 @@ class CpuExecutable:
         free = workers > 1 and self._call_together(frame, workers)
         if not free:
             self._entry(frame.address, 0, 1)
+        host.raise_failure(frame.address + 8 * Slot.FLAG)
         if not shared or not (free or workers == 1):
             return
         nanoseconds, done = time.perf_counter_ns() - start, int(context[Slot.DONE])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from lamina.backends.cpu import math, points
+from lamina.backends.cpu import host, math, points
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -29,7 +29,7 @@ from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
-SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort})
+SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host})
 
 
 def scratch_bytes(node: Node) -> int:
@@ -50,6 +50,8 @@ def lower(
     target: Target,
 ) -> Kernel:
     """Emit the kernel of a special node."""
+    if node.primitive is p.host:
+        return host.lower(module, name, node, resolve, targets)
     emitters: dict[p.Primitive, Callable[[_Special], int]] = {
         p.scatter_add: _scatter_add,
         p.cumulative_sum: _cumulative_sum,
