@@ -1,30 +1,38 @@
-"""The text of a dense training step before and after the passes; LAMINA_UPDATE_GOLDEN=1 writes it anew."""
+"""The text of training steps before and after the passes; LAMINA_UPDATE_GOLDEN=1 writes it anew."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conv_step import conv_step
 from dense_step import dense_step
 from random_programs import assert_agrees
 
 from lamina.interp.eval import run_graph
 from lamina.ir.graph import Graph
-from lamina.ir.text import to_text
+from lamina.ir.text import parse, to_text
 from lamina.ir.verify import verify
 from lamina.passes import pipeline
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def optimized() -> Graph:
-    graph = dense_step()
+def optimized(build: Callable[[], Graph] = dense_step) -> Graph:
+    graph = build()
     return Graph(graph.inputs, pipeline.run(graph.outputs))
 
 
 @pytest.mark.parametrize(
-    ("name", "build"), [("dense_step_traced", dense_step), ("dense_step_optimized", optimized)]
+    ("name", "build"),
+    [
+        ("dense_step_traced", dense_step),
+        ("dense_step_optimized", optimized),
+        ("conv_step_traced", conv_step),
+        ("conv_step_optimized", lambda: optimized(conv_step)),
+    ],
 )
 def test_text_is_the_golden_one(name, build):
     graph = build()
@@ -35,16 +43,23 @@ def test_text_is_the_golden_one(name, build):
     assert to_text(graph) == path.read_text(encoding="utf-8")
 
 
-def test_passes_keep_what_the_step_computes(rng):
-    graph = dense_step((20, 33, 17, 5), batch=31)
+@pytest.mark.parametrize(
+    "graph", [dense_step((20, 33, 17, 5), batch=31), conv_step(5, 9, (3, 17), 4)], ids=["dense", "conv"]
+)
+def test_passes_keep_what_the_step_computes(graph, rng):
     after = Graph(graph.inputs, pipeline.run(graph.outputs))
     arrays = [
-        rng.integers(0, 5, value.shape).astype("int32")
+        rng.integers(0, 3, value.shape).astype("int32")
         if value.dtype == "int32"
         else rng.normal(0, 0.5, value.shape).astype("float32")
         for value in graph.inputs
     ]
     assert_agrees(graph, arrays, run_graph(after, arrays), ulps=1)
+
+
+def test_text_of_windows_is_read_back():
+    text = to_text(conv_step(), whole_constants=True)
+    assert to_text(parse(text), whole_constants=True) == text
 
 
 def test_pre_activations_are_not_needed_after_the_forward_pass():

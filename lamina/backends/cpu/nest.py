@@ -295,6 +295,9 @@ def _leaf_text(leaf: Any) -> str:
         return f"{leaf.value}"
     if isinstance(leaf, Load):
         return f"{leaf.root.primitive.name}[{leaf.place.offset}+{leaf.place.strides}]"
+    if isinstance(leaf, Window):
+        sizes = " x ".join(str(slide.size) for slide in leaf.slides)
+        return f"{sizes} of {leaf.source.root.primitive.name}"
     return type(leaf).__name__.lower()
 
 
