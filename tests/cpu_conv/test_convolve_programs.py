@@ -52,6 +52,11 @@ def groups_of(program: Program) -> list[Group]:
     return fuse(decompose(pipeline.run(program.outputs))).groups
 
 
+def head_of(group: Group) -> Any:
+    """The primitive that heads a group; None for pointwise work."""
+    return group.head.primitive if group.head is not None else None
+
+
 def heads(program: Program) -> list[Any]:
     return [group.head.primitive for group in groups_of(program) if group.head is not None]
 
@@ -146,3 +151,24 @@ def test_other_floats(dtype: str) -> None:
     np.testing.assert_allclose(
         found.astype(np.float64), expected.astype(np.float64), rtol=rounding, atol=rounding
     )
+
+
+def test_pixels_that_no_window_reaches_are_not_computed() -> None:
+    def layers(x: Any, w: Any, bias: Any) -> Any:
+        return ops.max_pool(ops.relu(ops.conv(x, w) + bias), 2)
+
+    program = traced(layers, [(2, 13, 14, 16), (3, 3, 16, 16), (16,)])
+    (shape,) = {group.head.types[0].shape for group in groups_of(program) if head_of(group) is p.conv}
+    assert shape == (2, 10, 12, 16)
+    agree(program)
+
+
+def test_pixels_that_others_see_are_computed() -> None:
+    def layers(x: Any, w: Any) -> Any:
+        hidden = ops.relu(ops.conv(x, w))
+        return ops.sum(ops.max_pool(hidden, 2)) + ops.sum(ops.square(hidden))
+
+    program = traced(layers, [(2, 13, 14, 3), (3, 3, 3, 16)])
+    (shape,) = {group.head.types[0].shape for group in groups_of(program) if head_of(group) is p.conv}
+    assert shape == (2, 11, 12, 16)
+    agree(program)
