@@ -11,12 +11,14 @@ from typing import Any
 
 import keras
 
-from benchmarks.peers import images, sequences
+from benchmarks.peers import images, sequences, transformers
 from benchmarks.peers.data import classification
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    if "recurrent" in task:
+    if "transformer" in task:
+        model, (x, y) = transformers.build(keras, task), transformers.data(task)
+    elif "recurrent" in task:
         model, (x, y) = sequences.build(keras, task), sequences.data(task)
     elif "network" in task:
         model, (x, y) = images.build(keras, task), images.data(task)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lamina
-from benchmarks.peers import images, sequences
+from benchmarks.peers import images, sequences, transformers
 from benchmarks.peers.data import classification
 
 
@@ -25,7 +25,9 @@ def make_model(sizes: list[int]) -> lamina.Model:
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
-    if "recurrent" in task:
+    if "transformer" in task:
+        model, (x, y) = transformers.build(lamina, task), transformers.data(task)
+    elif "recurrent" in task:
         model, (x, y) = sequences.build(lamina, task), sequences.data(task)
     elif "network" in task:
         model, (x, y) = images.build(lamina, task), images.data(task)

@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import images, images_torch, sequences, sequences_torch
+from benchmarks.peers import (
+    images,
+    images_torch,
+    sequences,
+    sequences_torch,
+    transformers,
+    transformers_torch,
+)
 from benchmarks.peers.data import classification
 
 
@@ -21,7 +28,8 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
     batch, steps = task["batch"], task["steps"]
     model = make_model(task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **{task.get("adam", "fused"): True})
-    is_classifier = task.get("network") != "generator" and "recurrent" not in task
+    is_block = task.get("transformer") == "block"
+    is_classifier = task.get("network") != "generator" and "recurrent" not in task and not is_block
     other = torch.nn.BCEWithLogitsLoss() if "recurrent" in task else torch.nn.MSELoss()
     loss_of = torch.nn.CrossEntropyLoss() if is_classifier else other
     x, y = make_data(task)
@@ -56,6 +64,8 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
 
 
 def make_model(task: dict[str, Any]) -> torch.nn.Module:
+    if "transformer" in task:
+        return transformers_torch.Network(task["transformer"])
     if "recurrent" in task:
         return sequences_torch.Network(task["recurrent"])
     if "network" in task:
@@ -68,6 +78,9 @@ def make_model(task: dict[str, Any]) -> torch.nn.Module:
 
 def make_data(task: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets, images with their channels where PyTorch wants them."""
+    if "transformer" in task:
+        x, y = (torch.from_numpy(array) for array in transformers.data(task))
+        return x, y if y.is_floating_point() else y.long()
     if "recurrent" in task:
         tokens, labels = sequences.data(task)
         return torch.from_numpy(tokens), torch.from_numpy(labels)

@@ -22,7 +22,7 @@ _TIMEOUT = 30.0  # seconds without a byte
 
 @dataclass(frozen=True)
 class Source:
-    """A published file: its name, where it is published, and the SHA-256 of its content."""
+    """A published file: its name, where it is published, its SHA-256 (MD5 if that is all there is)."""
 
     name: str
     url: str
@@ -57,19 +57,20 @@ def cache_folder() -> Path:
 
 
 def _verified(path: Path, source: Source) -> Path:
-    digest = _sha256(path)
+    kind, shown = ("md5", "MD5") if len(source.sha256) == 32 else ("sha256", "SHA-256")
+    digest = _digest(path, kind)
     if digest != source.sha256:
         raise DataError(
             f"{path} is not the file that was published: it is damaged, or something else.",
-            expected=f"SHA-256 {source.sha256}",
-            got=f"SHA-256 {digest}",
+            expected=f"{shown} {source.sha256}",
+            got=f"{shown} {digest}",
             fix="delete it, and load the dataset again.",
         )
     return path
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)

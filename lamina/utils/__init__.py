@@ -26,6 +26,7 @@ from lamina.utils.image_folders import image_dataset_from_directory
 from lamina.utils.images import array_to_img, img_to_array, load_img, save_img, smart_resize
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
+from lamina.utils.sequences import pad_sequences, timeseries_dataset_from_array
 from lamina.utils.session import clear_session, is_keras_tensor
 from lamina.utils.split import split_dataset
 
@@ -52,6 +53,7 @@ __all__ = [
     "normalize",
     "pack_x_y_sample_weight",
     "plot_model",
+    "pad_sequences",
     "register_keras_serializable",
     "register_serializable",
     "save_img",
@@ -60,6 +62,7 @@ __all__ = [
     "smart_resize",
     "split_dataset",
     "standardize_dtype",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]

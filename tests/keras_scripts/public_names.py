@@ -189,13 +189,14 @@ COVERED = {
         traverse
     """,
     "utils": """
-        CustomObjectScope Progbar PyDataset Sequence array_to_img clear_session custom_object_scope
-        deserialize_keras_object disable_interactive_logging enable_interactive_logging
-        get_custom_objects get_registered_name get_registered_object image_dataset_from_directory
-        img_to_array is_interactive_logging_enabled is_keras_tensor load_img model_to_dot normalize
-        pack_x_y_sample_weight plot_model register_keras_serializable save_img
-        serialize_keras_object set_random_seed split_dataset standardize_dtype to_categorical
-        unpack_x_y_sample_weight
+        CustomObjectScope Progbar PyDataset Sequence array_to_img clear_session
+        custom_object_scope deserialize_keras_object disable_interactive_logging
+        enable_interactive_logging get_custom_objects get_registered_name
+        get_registered_object image_dataset_from_directory img_to_array
+        is_interactive_logging_enabled is_keras_tensor load_img model_to_dot normalize
+        pack_x_y_sample_weight pad_sequences plot_model register_keras_serializable save_img
+        serialize_keras_object set_random_seed split_dataset standardize_dtype
+        timeseries_dataset_from_array to_categorical unpack_x_y_sample_weight
     """,
     "visualization": """
         draw_bounding_boxes draw_segmentation_masks plot_bounding_box_gallery plot_image_gallery
