@@ -137,6 +137,21 @@ class Model(Trainer, Layer):
 
         load_weights(self, filepath, skip_mismatch, **kwargs)
 
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """All values by kind and path, as nested dicts: {"trainable_variables": {"dense": {"kernel": ...}}}.
+
+        value_format: "backend_tensor" or "numpy_array".
+        """
+        from lamina.models import state_tree
+
+        return state_tree.get(self, value_format)
+
+    def set_state_tree(self, state_tree: dict[str, Any]) -> None:
+        """Give the variables the values in what `get_state_tree` returned, or a part of it."""
+        from lamina.models.state_tree import put
+
+        put(self, state_tree)
+
     # --- configs and copies ------------------------------------------------------------------------
 
     def to_json(self, **kwargs: Any) -> str:

@@ -294,7 +294,6 @@ WITHOUT = {
     "enable_lora": "no adapters",
     "export": "comes with export",
     "compute_loss_and_updates jax_state_sync": "of Keras' JAX backend",
-    "get_state_tree set_state_tree": "comes with saving",
     "get_quantization_layer_structure quantization_mode quantize": "no quantisation",
     "quantized_build quantized_call": "no quantisation",
     "make_predict_function make_test_function make_train_function": "programs are made for each shape",

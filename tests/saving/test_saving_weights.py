@@ -143,6 +143,33 @@ def test_links_in_hdf5_are_not_followed(tmp_path):
         model.load_weights(path)
 
 
+@models
+def test_the_state_as_nested_dicts(make):
+    model = make()
+    train(model)
+    tree = model.get_state_tree("numpy_array")
+    assert list(tree) == [
+        "trainable_variables",
+        "non_trainable_variables",
+        "optimizer_variables",
+        "metrics_variables",
+    ]
+    before = model.get_weights()
+    train(model, 1)
+    assert not np.array_equal(model.get_weights()[0], before[0])
+    model.set_state_tree({"trainable_variables": tree["trainable_variables"]})
+    assert int(model.optimizer.iterations) == 9
+    model.set_state_tree(tree)
+    assert int(model.optimizer.iterations) == 6
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+    with pytest.raises(ArgumentError, match="nowhere"):
+        model.set_state_tree({"trainable_variables": {"nowhere": 1.0}})
+    with pytest.raises(ArgumentError, match="weights"):
+        model.set_state_tree({"weights": {}})
+    with pytest.raises(ArgumentError, match="torch"):
+        model.get_state_tree("torch")
+
+
 def test_training_after_loading_uses_the_new_weights(tmp_path):
     model, other = sequential(), sequential()
     train(other)

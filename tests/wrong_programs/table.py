@@ -7,6 +7,8 @@ import numpy as np
 
 from lamina import Model, Sequential, layers, losses, metrics, ops, optimizers
 from lamina.callbacks import Callback, EarlyStopping, LambdaCallback
+from lamina.models import load_model
+from lamina.utils import split_dataset
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -610,6 +612,18 @@ def state_is_kept(**fit_arguments):
             np.testing.assert_array_equal(weight, expected)
         assert int(made.optimizer.iterations) == 2
         raise
+
+
+# --- files and sources -----------------------------------------------------------------------------
+row("a file that does not exist", "no file", "missing.keras")(lambda: load_model("missing.keras"))
+row("a model saved under another ending", ".keras")(lambda: model().save("model.pt"))
+row("saving before building", "not built")(lambda: Sequential([layers.Dense(2)]).save("model.keras"))
+row("weights of another kind of file", "kind of file", ".safetensors")(lambda: model().load_weights(__file__))
+row("batches of tuples of four", "tuple of 4")(
+    lambda: model().fit(iter([(X, LABELS, None, None)]), verbose=0)
+)
+row("a data set without batches", "no batch")(lambda: model().fit(iter([]), verbose=0))
+row("a split that leaves nothing", "3 rows cannot be split")(lambda: split_dataset(X[:3], 0.01))
 
 
 @row("schedule that goes negative", "Epoch 1, step 3: the learning rate is -0.1", "ops.maximum")
