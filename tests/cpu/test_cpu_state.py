@@ -281,3 +281,10 @@ def test_rows_of_a_scatter_end_where_the_next_begins(dtype, columns, rng):
         expected = array.copy()
         expected[row] += more[0]
         np.testing.assert_array_equal(np.asarray(found, "float32"), np.asarray(expected, "float32"))
+
+
+def test_products_with_a_scalar_constant():
+    x = state((3,), "x")
+    result = p.dot(x, full((), 2.0, "float32"), contract=((), ()), batch=((), ()))
+    found = compiled(Program("scaled", (), (x,), (result,))).run((), (np.arange(3, dtype="float32"),))[0][0]
+    np.testing.assert_array_equal(found, [0.0, 2.0, 4.0])

@@ -12,7 +12,9 @@ from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
 SPINS = 1000  # pauses before yielding: some ten microseconds
-YIELDS = 200  # yields before napping
+# Yields before napping: about a millisecond. A nap makes its thread late at the next barrier, and who waits
+# for it there must not begin to nap as well, or both nap by turns for ever.
+YIELDS = 4000
 
 
 def emit(module: Module, target: Target) -> None:

@@ -129,7 +129,7 @@ def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:
         )
         if not walkable:
             # What lies closest together stays so: copying goes by runs of memory.
-            closest = min(range(operand.ndim), key=lambda axis: abs(strides[axis]))
+            closest = min(range(operand.ndim), key=lambda axis: abs(strides[axis]), default=None)
             order = common + (shared + free if closest in free else free + shared)
             operand = p.stop_gradient(p.transpose(operand, permutation=order))
             batch[side] = tuple(order.index(axis) for axis in common)

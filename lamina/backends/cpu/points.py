@@ -329,7 +329,11 @@ class Point:
             )
             loaded = self.b.load(element, pointer)
         else:
-            pointer = self.b.pointer(base, self.b.add(offset, position), element)
+            # Lanes outside are not read, but finding out that they lie in no memory takes a processor long.
+            near = self.b.intrinsic("smax", "i64", position, index(-self.lanes))
+            near = self.b.intrinsic("smin", "i64", near, index(count))
+            address = self.b.select(inside, self.b.add(offset, near), index(0))
+            pointer = self.b.pointer(base, address, element)
             loaded = self.b.load(vector(element, self.lanes), pointer, covered)
         return self.b.select(covered, self.widened(loaded, piece.dtype), otherwise)
 
