@@ -44,7 +44,8 @@ class GatedRNN(RNN):
 
 
 _SETTINGS = frozenset(
-    ["activation", "bias_constraint", "bias_initializer", "bias_regularizer", "dropout", "kernel_constraint",
+    ["filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
+     "activation", "bias_constraint", "bias_initializer", "bias_regularizer", "dropout", "kernel_constraint",
      "kernel_initializer", "kernel_regularizer", "recurrent_activation", "recurrent_constraint",
      "recurrent_dropout", "recurrent_initializer", "recurrent_regularizer", "reset_after", "seed",
      "unit_forget_bias", "units", "use_bias"]

@@ -67,6 +67,7 @@ COVERED = {
         GlobalMaxPooling2D GlobalMaxPooling3D MaxPool1D MaxPool2D MaxPool3D MaxPooling1D
         MaxPooling2D MaxPooling3D SeparableConv1D SeparableConv2D SeparableConvolution1D
         SeparableConvolution2D
+        ConvLSTM1D ConvLSTM2D ConvLSTM3D
         AdditiveAttention Attention Bidirectional CategoryEncoding Discretization Embedding GRU
         GRUCell GroupQueryAttention HashedCrossing Hashing IntegerLookup LSTM LSTMCell
         MultiHeadAttention RNN ReversibleEmbedding SimpleRNN SimpleRNNCell StackedRNNCells

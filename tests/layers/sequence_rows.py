@@ -53,4 +53,15 @@ SEQUENCE_ROWS = [
         (3, 4, 2),
         ("d/kernel", "d/bias"),
     ),
+    *(
+        Row(
+            f"conv_lstm_{rank}d",
+            lambda L, rank=rank: getattr(L, f"ConvLSTM{rank}D")(2, 2, padding="same"),
+            ((2, 3, *(4, 3, 2)[:rank], 1),),
+            (2, *(4, 3, 2)[:rank], 2),
+            inside("conv_lstm_cell"),
+            seeds=1,
+        )
+        for rank in (1, 2, 3)
+    ),
 ]
