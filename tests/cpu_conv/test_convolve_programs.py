@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import convolve_cases
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, FILTER_GRADIENTS
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.fuse import CONTRACT, Group, fuse
 from lamina.backends.reference import ReferenceBackend
+from lamina.core.config import config
 from lamina.function import gradients, trace_program
 from lamina.ir import TensorType
 from lamina.ir import primitives as p
@@ -172,3 +174,30 @@ def test_pixels_that_others_see_are_computed() -> None:
     (shape,) = {group.head.types[0].shape for group in groups_of(program) if head_of(group) is p.conv}
     assert shape == (2, 11, 12, 16)
     agree(program)
+
+
+def _two_layers(x: Any, w: Any, bias: Any, v: Any) -> Any:
+    hidden = ops.max_pool(ops.relu(ops.conv(x, w) + bias), 2)
+    return ops.max_pool(ops.relu(ops.conv(hidden, v, padding="same")), 2)
+
+
+TWO_LAYERS = [(8, 15, 16, 2), (3, 3, 2, 19), (19,), (3, 3, 19, 21)]
+
+
+@pytest.mark.parametrize("level", convolve_cases.runnable_levels())
+def test_two_layers_at_every_width(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "cpu_features", level)
+    agree(traced(_two_layers, TWO_LAYERS))
+
+
+def test_every_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = traced(_two_layers, [(64, 27, 28, 2), *TWO_LAYERS[1:]])
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(value.shape).astype(value.dtype) for value in program.inputs]
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(config, "num_threads", threads)
+        found.append(CpuBackend().compile(program, structure_key(program.graph)).run((), arrays)[0])
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
