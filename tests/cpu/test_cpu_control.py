@@ -7,6 +7,7 @@ import pytest
 
 import lamina
 from lamina import ops
+from lamina.backends.base import Program
 from lamina.backends.cpu import executable
 from lamina.backends.cpu.assemble import Assembler
 from lamina.backends.cpu.decompose import decompose
@@ -14,7 +15,9 @@ from lamina.backends.cpu.plan import make_plan
 from lamina.backends.cpu.target import Target
 from lamina.core.config import config
 from lamina.function import compile_program, gradients, guard, trace_program
-from lamina.ir import TensorType
+from lamina.ir import TensorType, bind
+from lamina.ir import primitives as p
+from lamina.ir.trace import new_input
 from lamina.passes import pipeline
 
 
@@ -195,3 +198,13 @@ def test_many_steps_with_a_loop_in_each(rng, monkeypatch):
     for one, other, judge in zip(*finals, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_allclose(one, judge, rtol=1e-3, atol=1e-5)
+
+
+def test_a_product_of_scalars_one_of_which_has_no_memory():
+    """A constant operand without axes is copied into memory, in no order."""
+    two = bind.constant_value(2.0, "float32")
+    x = new_input("x", TensorType((), "float32"))
+    product = p.dot(two, x, contract=((), ()), batch=((), ()))
+    program = Program("product", (), (x,), (product,))
+    outputs, _ = compile_program(program, "cpu").run((), [np.float32(3)])
+    assert outputs[0] == 6
