@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina import models as models
     from lamina import ops as ops
     from lamina import optimizers as optimizers
+    from lamina import preprocessing as preprocessing
     from lamina import random as random
     from lamina import regularizers as regularizers
     from lamina import saving as saving
@@ -59,8 +60,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
 _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
      "dtype_policies", "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics",
-     "mixed_precision", "models", "ops", "optimizers", "passes", "random", "regularizers", "report", "saving",
-     "training", "tree", "utils", "variables", "visualization"]
+     "mixed_precision", "models", "ops", "optimizers", "passes", "preprocessing", "random", "regularizers",
+     "report", "saving", "training", "tree", "utils", "variables", "visualization"]
 )  # fmt: skip
 
 # Public name -> the module that has it.

@@ -33,7 +33,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("training", "callbacks"),
     ("models", "saving"),
-    ("datasets", "report", "utils", "backend", "explain", "visualization", "cli", "__main__"),
+    (
+        "datasets",
+        "report",
+        "utils",
+        "preprocessing",
+        "backend",
+        "explain",
+        "visualization",
+        "cli",
+        "__main__",
+    ),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP = len(FLOORS)

@@ -23,7 +23,7 @@ from lamina.training.py_dataset import PyDataset
 from lamina.training.py_dataset import PyDataset as Sequence
 from lamina.utils.drawing import model_to_dot, plot_model
 from lamina.utils.image_folders import image_dataset_from_directory
-from lamina.utils.images import array_to_img, img_to_array, load_img, save_img, smart_resize
+from lamina.utils.images import array_to_img, img_to_array, load_img, save_img
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.sequences import pad_sequences, timeseries_dataset_from_array
@@ -59,7 +59,6 @@ __all__ = [
     "save_img",
     "serialize_keras_object",
     "set_random_seed",
-    "smart_resize",
     "split_dataset",
     "standardize_dtype",
     "timeseries_dataset_from_array",

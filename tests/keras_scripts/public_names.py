@@ -171,6 +171,12 @@ COVERED = {
         CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay LearningRateSchedule
         PiecewiseConstantDecay PolynomialDecay deserialize serialize
     """,
+    "preprocessing": """
+        image image_dataset_from_directory
+    """,
+    "preprocessing.image": """
+        array_to_img img_to_array load_img save_img smart_resize
+    """,
     "random": """
         SeedGenerator beta binomial categorical dropout gamma normal randint shuffle
         truncated_normal uniform
