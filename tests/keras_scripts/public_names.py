@@ -172,7 +172,7 @@ COVERED = {
         PiecewiseConstantDecay PolynomialDecay deserialize serialize
     """,
     "preprocessing": """
-        image image_dataset_from_directory
+        image_dataset_from_directory
     """,
     "preprocessing.image": """
         array_to_img img_to_array load_img save_img smart_resize
@@ -267,7 +267,7 @@ DIFFERENCES = [
     ("Function.compute_output_spec", "", "training mask", "models hand on what they were called with"),
     ("*.compile", "", "backend", "a backend is chosen for each model"),
     (
-        "utils.image_dataset_from_directory",
+        "*.image_dataset_from_directory",
         "format",
         "skip_corrupt",
         "one form; damaged files can be left out",
