@@ -314,37 +314,40 @@ def _pairs(channels: int, filters: int, groups: int) -> Any:
                 yield channel, channel % (channels // groups), filter_
 
 
+def _dense(kernel: Array, channels: int, groups: int) -> Array:
+    """The kernel of a convolution without groups that does the same: zero between groups."""
+    result = np.zeros((*kernel.shape[:-2], channels, kernel.shape[-1]), kernel.dtype)
+    for channel, within, filter_ in _pairs(channels, kernel.shape[-1], groups):
+        result[..., channel, filter_] = kernel[..., within, filter_]
+    return result
+
+
 def _conv(x: Array, kernel: Array, *, groups: int, **how: Any) -> Any:
-    x, kernel = wide(x), wide(kernel)
+    x, kernel = wide(x), _dense(wide(kernel), x.shape[-1], groups)
     places = _places(x.shape[1:-1], kernel.shape[:-2], **how)
     result = np.zeros((x.shape[0], *places, kernel.shape[-1]), x.dtype)
     for place, tap, seen in _meetings(x.shape[1:-1], kernel.shape[:-2], places, **how):
-        for channel, within, filter_ in _pairs(x.shape[-1], kernel.shape[-1], groups):
-            result[(slice(None), *place, filter_)] += (
-                x[(slice(None), *seen, channel)] * kernel[(*tap, within, filter_)]
-            )
+        result[(slice(None), *place)] += np.dot(x[(slice(None), *seen)], kernel[tap])
     return result
 
 
 def _conv_input_grad(y: Array, kernel: Array, *, shape: Any, groups: int, **how: Any) -> Any:
-    y, kernel = wide(y), wide(kernel)
     channels = kernel.shape[-2] * groups
+    y, kernel = wide(y), _dense(wide(kernel), channels, groups)
     result = np.zeros((y.shape[0], *shape, channels), y.dtype)
     for place, tap, seen in _meetings(shape, kernel.shape[:-2], y.shape[1:-1], **how):
-        for channel, within, filter_ in _pairs(channels, kernel.shape[-1], groups):
-            result[(slice(None), *seen, channel)] += (
-                y[(slice(None), *place, filter_)] * kernel[(*tap, within, filter_)]
-            )
+        result[(slice(None), *seen)] += np.dot(y[(slice(None), *place)], kernel[tap].T)
     return result
 
 
 def _conv_filter_grad(x: Array, y: Array, *, shape: Any, groups: int, **how: Any) -> Any:
     x, y = wide(x), wide(y)
-    result = np.zeros((*shape, x.shape[-1] // groups, y.shape[-1]), x.dtype)
+    whole = np.zeros((*shape, x.shape[-1], y.shape[-1]), x.dtype)
     for place, tap, seen in _meetings(x.shape[1:-1], shape, y.shape[1:-1], **how):
-        for channel, within, filter_ in _pairs(x.shape[-1], y.shape[-1], groups):
-            products = x[(slice(None), *seen, channel)] * y[(slice(None), *place, filter_)]
-            result[(*tap, within, filter_)] += products.sum()
+        whole[tap] += np.dot(x[(slice(None), *seen)].T, y[(slice(None), *place)])
+    result = np.zeros((*shape, x.shape[-1] // groups, y.shape[-1]), x.dtype)
+    for channel, within, filter_ in _pairs(x.shape[-1], y.shape[-1], groups):
+        result[..., within, filter_] = whole[..., channel, filter_]
     return result
 
 
