@@ -72,7 +72,7 @@ class Assembler:
         self.pool: dict[bytes, str] = {}
         self.dataset: dict[Value, int] = {}
         self.rows: Value | None = None
-        self.ranges: dict[tuple[int, int], tuple[Register, Register]] = {}
+        self.ranges: dict[tuple[int, int, int], tuple[Register, Register]] = {}
         self.owners: dict[int, Register] = {}
 
     def assemble(self) -> Assembly:
@@ -369,15 +369,16 @@ class Assembler:
 
         Computed once, before the loop over steps.
         """
-        found = self.ranges.get((tasks, row_tasks))
+        parts = self.plan.rows.units if row_tasks else tasks
+        found = self.ranges.get((tasks, row_tasks, parts))
         if found is None:
-            b, parts = self.b, self.plan.rows.units if row_tasks else tasks
+            b = self.b
             begin = b.op("udiv", b.multiply(self.thread, parts), self.threads)
             end = b.op("udiv", b.multiply(b.add(self.thread, 1), parts), self.threads)
             if row_tasks > 1:
                 begin, end = b.multiply(begin, row_tasks), b.multiply(end, row_tasks)
                 end = b.select(b.compare("icmp slt", end, index(tasks)), end, index(tasks))
-            found = self.ranges[tasks, row_tasks] = begin, end
+            found = self.ranges[tasks, row_tasks, parts] = begin, end
         return found
 
     def _owner(self, position: int) -> Register:
@@ -435,8 +436,10 @@ class Assembler:
             for position, call in enumerate(calls):
                 self._owner(position)
                 if isinstance(call, ControlCall):
-                    for part in call.parts:
-                        self._find_shares(part)
+                    for part, inside in zip(call.control.parts, call.parts):
+                        outer, self.plan = self.plan, part.plan
+                        self._find_shares(inside)
+                        self.plan = outer
                     self._find_shares([[final for final, _ in call.finals]])
                 else:
                     self._share(call)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.backends.cpu.control import Address, Control, Moving, Nested
 from lamina.backends.cpu.describe import copy_nest
 from lamina.backends.cpu.emit import Register, constant, index
+from lamina.backends.cpu.fuse import WINDOWED
 from lamina.backends.cpu.views import whole
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
@@ -180,7 +181,23 @@ def _emit_part(
         assembler.find_addresses(phases)
         for phase in phases:
             assembler.phase(phase)
-            assembler.barrier()
+            if not _keeps_rows(part, phases):
+                assembler.barrier()
+
+
+def _keeps_rows(part: Nested, phases: Phases) -> bool:
+    """Whether all steps keep rows apart, so that a thread may go through the loop with its rows alone."""
+    return (
+        len(phases) == 1
+        and part.plan.rows.count > 0
+        and not part.plan.rows.mixing
+        and not any(
+            value.primitive in WINDOWED for group in part.plan.fusion.groups for value in group.values
+        )
+        and all(
+            not isinstance(call, ControlCall) and call.by_rows and call.kernel.row_tasks for call in phases[0]
+        )
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lamina.backends.base import Program
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.fuse import SOURCES, SPECIAL, Group, fuse
 from lamina.backends.cpu.plan import Copy, Place, Plan, allocate, arrange, is_whole
+from lamina.backends.cpu.rows import find_rows
 from lamina.backends.cpu.views import Resolver, View
 from lamina.core import dtypes
 from lamina.core.shapes import row_major_strides
@@ -239,7 +240,13 @@ def _nested(outer: Plan, shares: _Shares, results: list[tuple[Value, Value]]) ->
     """The plan of a nested graph that writes each result into the memory beside it."""
     made = decompose([value for value, _ in results], shares.resolve)
     fusion = fuse(made, (), shares.resolve)
-    inner = Plan(Program("nested", (), (), ()), fusion, constants=outer.constants)
+    carried = tuple(
+        alias
+        for alias, address in zip(shares.values, shares.addresses)
+        if isinstance(address, Carried) and not address.written
+    )
+    program = Program("nested", (), carried, ())
+    inner = Plan(program, fusion, constants=outer.constants, rows=find_rows(program, fusion))
     for number, alias in enumerate(shares.values):
         inner.places[alias] = Place("shared", number)
     for value in fusion.stored():
