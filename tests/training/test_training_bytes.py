@@ -52,3 +52,17 @@ def test_bytes_and_floats_give_the_same_training(images):
     first = network().fit(images, labels, batch_size=64, epochs=2, verbose=0).history
     second = network().fit(images.astype("float32"), labels, batch_size=64, epochs=2, verbose=0).history
     assert first == second
+
+
+def test_bytes_as_labels_with_a_metric(rng):
+    """Loss and metric read the same labels, which are cast for both."""
+    x, y = rng.random((384, 28, 28)).astype("float32"), rng.integers(0, 10, 384).astype("uint8")
+    losses = []
+    for backend in ("cpu", "reference"):
+        lamina.utils.set_random_seed(1)
+        model = lamina.Sequential(
+            [layers.Input((28, 28)), layers.Flatten(), layers.Dense(128, "relu"), layers.Dense(10, "softmax")]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend=backend)
+        losses.append(model.fit(x, y, batch_size=128, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

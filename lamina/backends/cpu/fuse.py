@@ -47,7 +47,8 @@ CHEAP = frozenset(
 SERIAL_POINTS = 1 << 14  # a domain this small may run on one thread
 ROWS_ENOUGH = 16  # kept points from which reductions are worth fusing with their neighbours
 LARGEST_GROUP = 96
-LONGEST_RECIPE = 3  # cheap values repeated to save one in memory
+# Chains of several are not repeated: with bytes as labels and a metric of accuracy they read wrong numbers.
+LONGEST_RECIPE = 1
 
 
 def squeeze(shape: Sequence[int]) -> Shape:
