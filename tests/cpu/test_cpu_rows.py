@@ -14,7 +14,7 @@ from lamina.backends.cpu.target import Target
 from lamina.backends.reference import ReferenceBackend
 from lamina.core.config import config
 from lamina.ir import primitives as p
-from lamina.ir.bind import full
+from lamina.ir.bind import constant_value, full
 
 
 def plan_of(program):
@@ -47,6 +47,7 @@ def test_few_rows_and_much_work_keep_their_barriers():
         ),
         ("a mean over rows", lambda x, w: p.exp(p.subtract(product(x, w), mean_of_rows(product(x, w))))),
         ("features as rows", lambda x, w: product(p.transpose(product(x, w), permutation=(1, 0)), x)),
+        ("rows of the batch taken by number", lambda x, w: p.gather(x, turned_around(48), axis=0)),
         ("a window over rows", lambda x, w: p.concatenate(product(x, w), product(x, w), axis=0)),
     ],
 )
@@ -65,6 +66,10 @@ def test_what_mixes_rows_waits(name, work, rng, monkeypatch):
         monkeypatch.setitem(vars(config), "num_threads", threads)
         found = compiled(program).run_steps(weights, (data,), order).outputs[0]
         np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
+
+
+def turned_around(count):
+    return constant_value(np.arange(count)[::-1].astype("int32"))
 
 
 def mean_of_rows(value):

@@ -61,6 +61,7 @@ ABSTRACT = {
     "Initializer",
     "LearningRateSchedule",
     "Loss",
+    "LossScaleOptimizer",  # has a test of its own
     "MeanMetricWrapper",
     "Metric",
     "Optimizer",
@@ -111,6 +112,15 @@ def test_objects(room, real_keras):
         for key, value in written["config"].items():
             one, other = tree.flatten(read[key]), tree.flatten(value)
             assert one == pytest.approx(other) if _are_numbers(one) else one == other, (name, key)
+
+
+def test_an_optimizer_inside_another(real_keras):
+    theirs = real_keras.optimizers.LossScaleOptimizer(real_keras.optimizers.SGD(0.125), initial_scale=8.0)
+    ours = lamina.optimizers.deserialize(as_json(real_keras.optimizers.serialize(theirs)))
+    assert type(ours) is lamina.optimizers.LossScaleOptimizer
+    assert type(ours.inner_optimizer) is lamina.optimizers.SGD
+    assert ours.get_config()["initial_scale"] == 8.0
+    assert float(ours.inner_optimizer.learning_rate) == 0.125
 
 
 def _are_numbers(values):

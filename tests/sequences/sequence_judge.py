@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 import lamina
@@ -59,9 +61,14 @@ def lamina_values(layer, inputs, keywords, backend=None):
     return outputs, slopes[:count], slopes[count:]
 
 
+def without_numbers(path):
+    """A weight's path inside its layer; the numbers in automatic names count what was made before."""
+    return re.sub(r"_\d+(?=/|$)", "", path.split("/", 1)[1])
+
+
 def copy_weights(mine, theirs):
-    assert [(w.path.split("/", 1)[1], tuple(w.shape)) for w in mine.weights] == [
-        (w.path.split("/", 1)[1], tuple(w.shape)) for w in theirs.weights
+    assert [(without_numbers(w.path), tuple(w.shape)) for w in mine.weights] == [
+        (without_numbers(w.path), tuple(w.shape)) for w in theirs.weights
     ]
     mine.set_weights([np.asarray(weight.value) for weight in theirs.weights])
 

@@ -120,8 +120,8 @@ def _read_across(fusion: Fusion, group: Group, count: int) -> dict[Value, None]:
             view = fusion.resolve(operand)
             if view.root.primitive is p.iota or fusion.is_local(group, value, operand):
                 continue
-            right_matrix = value.node is group.head and position == 1
-            if right_matrix or not same_rows(operand, view, count):
+            elsewhere = value.primitive in WINDOWED or (value.node is group.head and position == 1)
+            if elsewhere or not same_rows(operand, view, count):
                 found[view.root] = None
     return found
 
