@@ -8,7 +8,6 @@ import numpy as np
 import pandas
 import pytest
 import scipy.sparse
-import torch
 
 import lamina
 from lamina import Sequential, layers
@@ -72,9 +71,26 @@ def generator():
         yield from map(batch, range(5))
 
 
-def torch_loader():
-    data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
-    return torch.utils.data.DataLoader(data, batch_size=BATCH)
+class ForeignTensor:
+    """As a tensor of another library: NumPy can read it, and that is all it has in common with an array."""
+
+    def __init__(self, array):
+        self._array = array
+        self.dtype = f"library.{array.dtype}"
+        self.shape = self.size = None
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array if dtype is None else self._array.astype(dtype)
+
+
+class TensorLoader:
+    """As PyTorch's DataLoader: a length, and lists of tensors of its own kind."""
+
+    def __len__(self):
+        return 5
+
+    def __iter__(self):
+        return ([ForeignTensor(part) for part in batch(number)] for number in range(5))
 
 
 SOURCES = {
@@ -83,7 +99,7 @@ SOURCES = {
     "an iterable that goes on": (Loader, {"steps_per_epoch": 5}),
     "PyDataset": (Batches, {}),
     "PyDataset with threads": (lambda: Batches(workers=3, max_queue_size=2), {}),
-    "PyTorch DataLoader": (torch_loader, {}),
+    "loader of tensors": (TensorLoader, {}),
 }
 
 
