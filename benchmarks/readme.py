@@ -1,4 +1,4 @@
-"""Puts the measured comparison of benchmarks/results/mlp.json into the README, between its two marks.
+"""Puts the measured comparison of benchmarks/results/*.json into the README, between its two marks.
 
 python -m benchmarks.readme
 """
@@ -7,44 +7,55 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.harness import LIMIT, OURS, RESULTS, ROOT, duration
 
 START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
+SCRIPTS = ("mlp", "convnet", "recurrent", "transformer")
 NAMES = {
-    OURS: "Lamina",
     "jax_scan": "JAX, an epoch under one scan",
+    "jax_recurrent": "JAX, an epoch under one scan",
     "keras_jax": "Keras on JAX",
     "pytorch": "PyTorch",
     "scikit_learn": "scikit-learn",
-    LIMIT: "The multiply-adds alone, in registers",
 }
 
 
-def table(measured: dict[str, Any]) -> str:
-    """The results as Markdown: a row for each contestant, a column for each task, and the machine below."""
-    tasks = {name: result["median"] for name, result in measured["results"].items() if "median" in result}
-    contestants = [name for name in NAMES if any(name in medians for medians in tasks.values())]
-    lines = ["| | " + " | ".join(tasks) + " |", "| --- |" + " ---: |" * len(tasks)]
-    for name in contestants:
-        cells = [_cell(medians, name) for medians in tasks.values()]
-        lines.append(f"| {NAMES[name]} | " + " | ".join(cells) + " |")
-    machine = measured["machine"]
-    about = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {machine['date']}."
-    return "\n".join([*lines, "", f"In brackets: how many times Lamina is as fast. Measured on {about}"])
+def table(measured: Sequence[dict[str, Any]]) -> str:
+    """The results as Markdown: a row for each training step, and the machine below."""
+    lines = [
+        "| a training step | Lamina | the fastest peer | times as fast |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for title, medians in _steps(measured):
+        ours = medians[OURS]
+        peers = {name: time for name, time in medians.items() if name not in (OURS, LIMIT)}
+        peer = min(peers, key=lambda name: peers[name])
+        shown = f"{duration(peers[peer])}, {NAMES.get(peer, peer)}"
+        lines.append(f"| {title} | **{duration(ours)}** | {shown} | {peers[peer] / ours:.1f} |")
+    machine = measured[0]["machine"]
+    about = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {machine['date']}"
+    return "\n".join([*lines, "", f"Measured on {about}."])
 
 
-def _cell(medians: dict[str, float], name: str) -> str:
-    if name not in medians:
-        return "-"
-    time = duration(medians[name])
-    if name == OURS:
-        return f"**{time}**"
-    return time if name == LIMIT else f"{time} ({medians[name] / medians[OURS]:.1f})"
+def _steps(measured: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
+    """The tasks in which a peer took part, with the median of each contestant."""
+    for results in measured:
+        for title, result in results["results"].items():
+            medians = result.get("median", {})
+            if medians.keys() - {OURS, LIMIT}:
+                yield title, medians
 
 
-def fill(readme: str, measured: dict[str, Any]) -> str:
+def committed() -> list[dict[str, Any]]:
+    """What the scripts wrote last, in the order of the table."""
+    paths = [RESULTS / f"{name}.json" for name in SCRIPTS]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+
+
+def fill(readme: str, measured: Sequence[dict[str, Any]]) -> str:
     """The README's text with the table between its marks; ValueError when they are missing."""
     before, _, rest = readme.partition(START)
     _, mark, after = rest.partition(END)
@@ -54,10 +65,10 @@ def fill(readme: str, measured: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    results, readme = RESULTS / "mlp.json", ROOT / "README.md"
-    if not results.exists():
-        sys.exit(f"{results} does not exist: python -m benchmarks.mlp measures it.")
-    text = fill(readme.read_text(encoding="utf-8"), json.loads(results.read_text(encoding="utf-8")))
+    readme, measured = ROOT / "README.md", committed()
+    if not measured:
+        sys.exit("There are no results yet: python -m benchmarks.mlp, for one, measures some.")
+    text = fill(readme.read_text(encoding="utf-8"), measured)
     readme.write_text(text, encoding="utf-8")
 
 
