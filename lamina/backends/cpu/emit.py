@@ -322,7 +322,7 @@ class Builder:
         name = f"llvm.masked.load.{mangle(type)}.p0"
         lanes = vector("i1", lanes_of(type))
         rest = f"{lanes} {mask.text}, {type} zeroinitializer"
-        if MASKED_ALIGNMENT_ARGUMENT:
+        if masked_takes_alignment():
             self.module.declare(name, type, ["ptr", "i32", lanes, type])
             address = f"ptr {pointer.text}, i32 {alignment}"
         else:
@@ -346,7 +346,7 @@ class Builder:
             return
         name = f"llvm.masked.store.{mangle(value.type)}.p0"
         lanes = vector("i1", value.lanes)
-        if MASKED_ALIGNMENT_ARGUMENT:
+        if masked_takes_alignment():
             self.module.declare(name, "void", [value.type, "ptr", "i32", lanes])
             arguments = f"{value.type} {value.text}, ptr {pointer.text}, i32 {alignment}, {lanes} {mask.text}"
         else:
@@ -483,13 +483,11 @@ def mangle(type: str) -> str:
     return short if lanes == 1 else f"v{lanes}{short}"
 
 
-def _masked_takes_alignment() -> bool:
+@cache
+def masked_takes_alignment() -> bool:
     """Up to LLVM 21 masked loads take the alignment as an argument, from 22 on as an attribute of the
     pointer.
     """
     from llvmlite.binding import llvm_version_info
 
     return llvm_version_info[0] < 22
-
-
-MASKED_ALIGNMENT_ARGUMENT = _masked_takes_alignment()

@@ -408,11 +408,11 @@ def gather(table: str, parts: int, index: Vector, rows: Sequence[Sequence[float]
 
 
 def _masked_gather(builder: Builder, kind: str, pointers: str, mask: str, address: Register) -> Register:
-    from lamina.backends.cpu.emit import MASKED_ALIGNMENT_ARGUMENT, lanes_of
+    from lamina.backends.cpu.emit import lanes_of, masked_takes_alignment
 
     every = constant(True, "i1", lanes_of(kind)).text
     name = f"llvm.masked.gather.v{lanes_of(kind)}f64.v{lanes_of(kind)}p0"
-    if MASKED_ALIGNMENT_ARGUMENT:
+    if masked_takes_alignment():
         builder.module.declare(name, kind, [pointers, "i32", mask, kind])
         call = f"{pointers} {address.text}, i32 8, {mask} {every}, {kind} poison"
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from lamina.backends.cpu import host, math, points
+from lamina.backends.cpu import host_kernel, math, points
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -51,7 +51,7 @@ def lower(
 ) -> Kernel:
     """Emit the kernel of a special node."""
     if node.primitive is p.host:
-        return host.lower(module, name, node, resolve, targets)
+        return host_kernel.lower(module, name, node, resolve, targets)
     emitters: dict[p.Primitive, Callable[[_Special], int]] = {
         p.scatter_add: _scatter_add,
         p.cumulative_sum: _cumulative_sum,
