@@ -14,7 +14,7 @@ extents of 1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lamina.backends.cpu.depthwise import unweigh_window, weigh_window
@@ -47,8 +47,6 @@ CHEAP = frozenset(
 SERIAL_POINTS = 1 << 14  # a domain this small may run on one thread
 ROWS_ENOUGH = 16  # kept points from which reductions are worth fusing with their neighbours
 LARGEST_GROUP = 96
-# Chains of several are not repeated: with bytes as labels and a metric of accuracy they read wrong numbers.
-LONGEST_RECIPE = 1
 
 
 def squeeze(shape: Sequence[int]) -> Shape:
@@ -446,69 +444,30 @@ def _repeat_cheap_work(fusion: Fusion) -> None:
     results = {fusion.resolve(result).root for result in fusion.results}
     reads = {group: fusion.reads(group) for group in fusion.groups}
     for value in [value for value in stored if value.primitive in CHEAP and value not in results]:
+        views = fusion.operand_views(value)
+        in_memory = all(
+            view.root.primitive in SOURCES or (view.root in stored and view.root is not value)
+            for _, view in views
+        )
         homes = [group for group in fusion.groups if value in reads[group]]
-        recipe = _recipe(fusion, value, stored)
-        if not recipe or not _saves_traffic(fusion, recipe, [reads[group] for group in homes]):
-            continue
-        if not all(_can_repeat(fusion, group, entry) for group in homes for entry in recipe):
+        if not in_memory or not all(_can_repeat(fusion, group, value) for group in homes):
             continue
         for group in homes:
-            group.values |= {entry: FULL for entry in recipe if entry not in group.values}
+            group.values[value] = FULL
             group.values = dict(sorted(group.values.items(), key=lambda item: item[0].node.serial))
             reads[group] = fusion.reads(group)
-        stored.pop(value)
         owner = fusion.home[value]
-        if owner not in homes:
-            _drop_unused(fusion, owner, recipe, stored)
-            fusion.home.update((entry, homes[0]) for entry in recipe if entry not in owner.values)
+        if owner not in homes and not any(
+            view.root is value and fusion.is_local(owner, user, operand)
+            for user in owner.values
+            for operand, view in fusion.operand_views(user)
+        ):
+            del owner.values[value]
+            fusion.home[value] = homes[0]
             reads[owner] = fusion.reads(owner)
             if not owner.values:
                 fusion.groups.remove(owner)
-
-
-def _recipe(fusion: Fusion, value: Value, stored: Mapping[Value, None]) -> list[Value]:
-    """Cheap values that give `value` from what is in memory, operands first; none if they are many."""
-    found: dict[Value, None] = {}
-
-    def visit(entry: Value) -> bool:
-        for operand, view in fusion.operand_views(entry):
-            root = view.root
-            if root.primitive in SOURCES or root in found or (root in stored and root is not value):
-                continue
-            whole = occupied(view, operand.shape) == tuple(range(len(squeeze(operand.shape))))
-            same = squeeze(root.shape) == squeeze(value.shape)
-            if root is value or root.primitive not in CHEAP or not (whole and same) or not visit(root):
-                return False
-        found[entry] = None
-        return len(found) <= LONGEST_RECIPE
-
-    return list(found) if visit(value) else []
-
-
-def _saves_traffic(fusion: Fusion, recipe: Sequence[Value], reads: Sequence[Mapping[Value, None]]) -> bool:
-    """Whether users read hardly more than before; what is not stored is neither fetched nor written."""
-    if len(recipe) == 1:
-        return True
-    size_of_all = recipe[-1].size
-    needed = {
-        view.root
-        for entry in recipe
-        for _, view in fusion.operand_views(entry)
-        if view.root.size == size_of_all and view.root not in recipe
-    }
-    return sum(len(needed - found.keys()) - 1 for found in reads) <= 1
-
-
-def _drop_unused(fusion: Fusion, group: Group, values: Sequence[Value], stored: Mapping[Value, None]) -> None:
-    """Take those of the values out of the group that nobody needs there any more."""
-    for value in reversed(values):
-        used = any(
-            view.root is value and fusion.is_local(group, user, operand)
-            for user in group.values
-            for operand, view in fusion.operand_views(user)
-        )
-        if value in group.values and value not in stored and not used:
-            del group.values[value]
+        stored.pop(value)
 
 
 def _can_repeat(fusion: Fusion, group: Group, value: Value) -> bool:
