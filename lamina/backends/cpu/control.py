@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from lamina.backends.base import Program
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.fuse import SOURCES, SPECIAL, Group, fuse
+from lamina.backends.cpu.joins import join_parts
 from lamina.backends.cpu.plan import Copy, Place, Plan, allocate, arrange, is_whole
 from lamina.backends.cpu.rows import find_rows
 from lamina.backends.cpu.views import Resolver, View
@@ -240,6 +241,7 @@ def _nested(outer: Plan, shares: _Shares, results: list[tuple[Value, Value]]) ->
     """The plan of a nested graph that writes each result into the memory beside it."""
     made = decompose([value for value, _ in results], shares.resolve)
     fusion = fuse(made, (), shares.resolve)
+    join_parts(fusion)
     carried = tuple(
         alias
         for alias, address in zip(shares.values, shares.addresses)

@@ -56,14 +56,17 @@ class Describer:
         """stored: (value, root to write it to) for every value of the group that needs memory."""
         statements = self.statements()
         guarded = set(guards)
-        stores = [
-            Store(value, root, self.place_of(self.group.values[value]), value in guarded)
-            for value, root in stored
-        ]
+        stores = [store for value, root in stored for store in self._stores(value, root, value in guarded)]
         axes = [
             Axis(extent, axis in (self.group.inner or ())) for axis, extent in enumerate(self.group.domain)
         ]
         return merge_axes(Nest(tuple(axes), statements, stores), rows_apart)
+
+    def _stores(self, value: Value, root: Value, guarded: bool) -> list[Store]:
+        join = self.group.joins.get(value)
+        if join is None:
+            return [Store(value, root, self.place_of(self.group.values[value]), guarded)]
+        return [Store(part, root, Place(offset, join.strides), guarded) for part, offset in join.parts]
 
     def place_of(self, level: str) -> Place:
         """Where a value of that level lies in its own memory."""

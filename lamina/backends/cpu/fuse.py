@@ -75,9 +75,20 @@ def occupied(view: View, shape: Sequence[int]) -> tuple[int, ...] | None:
     return present
 
 
+@dataclass(frozen=True)
+class Join:
+    """A concatenation as parts: (value, elements from the start), and strides over their domain."""
+
+    parts: tuple[tuple[Value, int], ...]
+    strides: tuple[int, ...]
+
+
 @dataclass(eq=False)
 class Group:
-    """Nodes that become one kernel. `values` maps what it computes to FULL or KEPT, operands before users."""
+    """Nodes that become one kernel. `values` maps what it computes to FULL or KEPT, operands before users.
+
+    joins: concatenations of its values, which it writes too.
+    """
 
     kind: str
     domain: Shape
@@ -85,6 +96,7 @@ class Group:
     values: dict[Value, str] = field(default_factory=dict)
     head: Node | None = None
     late: bool = False
+    joins: dict[Value, Join] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
     after: set[Group] = field(default_factory=set)
 

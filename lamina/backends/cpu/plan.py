@@ -24,6 +24,7 @@ from lamina.backends.cpu.fuse import (
     seen_through_moves,
     squeeze,
 )
+from lamina.backends.cpu.joins import join_parts
 from lamina.backends.cpu.rows import Rows, find_rows
 from lamina.backends.cpu.special import SPECIAL
 from lamina.backends.cpu.views import View
@@ -85,6 +86,7 @@ def make_plan(program: Program) -> Plan:
     updates = [value for _, value in program.updates]
     guards = [part for guard in program.guards for part in _looked_at(guard)]
     fusion = fuse([*program.outputs, *updates], guards)
+    join_parts(fusion)
     plan = Plan(program, fusion)
     plan.guards = {fusion.resolve(guard).root for guard in guards if dtypes.is_float(guard.dtype)}
     stored = fusion.stored()
@@ -182,6 +184,7 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
         return (
             group.kind == NEST
             and bool(mine)
+            and not group.joins
             and all(
                 value in wanted and value not in output_roots and not read_by.get(value) for value in mine
             )
@@ -275,7 +278,9 @@ def writes_of(plan: Plan, work: Work) -> list[tuple[Value, Value]]:
     """(value, memory) pairs that the work stores."""
     if isinstance(work, Copy):
         return [(work.source, work.target)]
-    stored = [(value, target) for value in work.values for target in plan.targets.get(value, ())]
+    stored = [
+        (value, target) for value in (*work.values, *work.joins) for target in plan.targets.get(value, ())
+    ]
     if work in plan.controls:
         stored += [(memory, memory) for memory in plan.controls[work].memory]
     return stored
