@@ -13,10 +13,10 @@ from lamina.core.errors import ArgumentError, DataError, StateError
 from lamina.ids import expect_ids
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.arguments import number, positive_integer
+from lamina.layers.category_arguments import checked_mode, refuse_sparse
 from lamina.layers.host import encoded_shape
 from lamina.layers.input_spec import describe_layer
 from lamina.layers.layer import Layer
-from lamina.layers.lookup import checked_mode, refuse_sparse
 from lamina.layers.registry import REGISTRY
 
 Array = np.ndarray[Any, Any]

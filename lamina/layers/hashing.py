@@ -11,9 +11,9 @@ from lamina.core.errors import ArgumentError, DTypeError
 from lamina.core.fingerprints import concatenated, fingerprint64
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.arguments import positive_integer
+from lamina.layers.category_arguments import bucket, checked_mode, checked_salt, refuse_sparse
 from lamina.layers.host import Array, HostLayer, encode, encoded_shape
 from lamina.layers.input_spec import describe_layer
-from lamina.layers.lookup import bucket, checked_mode, checked_salt, refuse_sparse
 from lamina.layers.registry import REGISTRY
 
 _CROSSING_KEY = 0xDECAFCAFFE

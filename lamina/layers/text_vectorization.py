@@ -14,10 +14,12 @@ from lamina.core.serialization import deserialize_object, serialize_object
 from lamina.interp import as_eager
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.arguments import positive_integer
+from lamina.layers.category_arguments import checked_mode, refuse_sparse
 from lamina.layers.host import Array, HostLayer, as_text, encoded_shape
 from lamina.layers.input_spec import describe_layer
-from lamina.layers.lookup import StringLookup, batches_of, checked_mode, refuse_sparse
+from lamina.layers.lookup import StringLookup
 from lamina.layers.registry import REGISTRY
+from lamina.layers.token_counts import batches_of
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _STRIP = str.maketrans("", "", string.punctuation)
@@ -139,6 +141,11 @@ class TextVectorization(HostLayer):
     def vocabulary_size(self) -> int:
         """The number of token numbers, padding and unknown included."""
         return self._lookup.vocabulary_size()
+
+    @property
+    def has_input_vocabulary(self) -> bool:
+        """Whether the vocabulary was given, so that there is nothing to adapt to."""
+        return self._lookup.has_input_vocabulary
 
     def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
         """Use this vocabulary: tokens, or the path of a text file with one per line."""

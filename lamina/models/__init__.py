@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.models.cloning import clone_model
+from lamina.models.feature_space import FeatureSpace as FeatureSpace
 from lamina.models.function import Function
 from lamina.models.functional import Functional
 from lamina.models.model import Model, model_from_json

@@ -111,18 +111,20 @@ def _holds_text(entry: Any) -> bool:
 
 
 def _value(model: Any, tensor: KerasTensor, value: Any) -> Any:
-    """An input as the host wants it: strings in the rank that the model declares, numbers as they came."""
-    if value is None or tensor.dtype != STRING:
+    """An input as the host wants it, in the rank that the model declares; strings as str."""
+    if value is None:
         return value
     array = np.asarray(value)
+    if array.ndim == len(tensor.shape) - 1 and tensor.shape[-1] in (1, None):
+        array = array[..., None]
+    elif array.ndim == len(tensor.shape) + 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if tensor.dtype != STRING:
+        return array
     if array.dtype.kind not in "OUST":
         raise DataError(
             f"Model '{model.name}' takes strings for its input '{tensor.name}'.",
             got=f"an array of dtype {array.dtype}",
             fix=".astype(str) makes strings of numbers.",
         )
-    if array.ndim == len(tensor.shape) - 1:
-        array = array[..., None]
-    elif array.ndim == len(tensor.shape) + 1 and array.shape[-1] == 1:
-        array = array[..., 0]
     return as_text(array)

@@ -67,8 +67,12 @@ def in_order(model: Any, declared: Any, wanted: list[KerasTensor], given: Any) -
 def convert_each(given: Any, wanted: list[KerasTensor]) -> Any:
     """Lists of numbers inside a list of inputs as arrays."""
     if isinstance(given, (list, tuple)) and len(given) == len(wanted):
-        pairs = zip(given, wanted)
-        return [convert(value, tensor.dtype, autocast=False, positional=True) for value, tensor in pairs]
+        return [
+            value
+            if tensor.dtype == STRING or isinstance(value, np.ndarray)
+            else convert(value, tensor.dtype, autocast=False, positional=True)
+            for value, tensor in zip(given, wanted)
+        ]
     return given
 
 

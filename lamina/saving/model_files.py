@@ -25,27 +25,33 @@ from lamina.core.errors import ArgumentError, FileError, MissingFileError, State
 from lamina.core.files import replacing
 from lamina.core.serialization import custom_object_scope, deserialize_object, serialize_object
 from lamina.core.version import __version__
+from lamina.layers import TextVectorization
+from lamina.layers.index_lookup import IndexLookup
+from lamina.models.feature_space import FeatureSpace
 from lamina.models.model import Model
 from lamina.saving import hdf5, state, tensors
 from lamina.saving.archive import ArchiveReader, ArchiveWriter
+from lamina.saving.walk import parts
 from lamina.variables import allocation_limit
 
 FORMAT_VERSION = 1
 METADATA, CONFIG = "metadata.json", "config.json"
 WEIGHTS, KERAS_WEIGHTS = "model.weights.safetensors", "model.weights.h5"
 
+_ASSETS, _VOCABULARY = "assets/", "/vocabulary.txt"
+
 _LARGEST_TEXT = 1 << 28  # bytes of config.json; a thousand layers are some hundred thousand
 _ROOM = 1 << 28  # bytes that a model may take beside a few times what its file holds
 
 
 def save_model(
-    model: Model,
+    model: state.Saveable,
     filepath: Any,
     overwrite: bool = True,
     zipped: bool | None = None,
     include_optimizer: bool = True,
 ) -> None:
-    """Write a model to a file: its layers, weights, and how it was compiled.
+    """Write a model, or a FeatureSpace, to a file: its layers, weights, and how it was compiled.
 
     filepath: ends in ".keras"; or a binary file object. overwrite: whether a file that is there may be
     replaced; ArgumentError otherwise. zipped: only True (or None), for Keras. include_optimizer: False leaves
@@ -93,17 +99,19 @@ def load_model(
         config = _read_config(archive)
         compile_config = config.pop("compile_config", None)
         saved = read_weights(archive)
+        vocabularies = _read_vocabularies(archive)
         held = sum(array.nbytes for array in saved.tensors.values())
     with allocation_limit(_ROOM + 4 * held):
         model = deserialize_object(config, custom_objects=custom_objects)
-    if not isinstance(model, Model):
+    if not isinstance(model, (Model, FeatureSpace)):
         raise FileError("The file does not hold a model.", got=type(model).__name__)
+    _restore_vocabularies(model, vocabularies)
     if saved.tensors and not model.built:
         raise StateError(
             f"{type(model).__name__} was not built by its config, so its weights have no place.",
             fix="write get_build_config() and build_from_config(), or call the model before loading weights.",
         )
-    if compile and compile_config:
+    if compile and compile_config and isinstance(model, Model):
         with custom_object_scope(custom_objects):
             model.compile_from_config(compile_config)
     state.restore(model, saved, by_path=False)
@@ -166,6 +174,21 @@ def read_weights(archive: ArchiveReader) -> state.State:
     )
 
 
+def _read_vocabularies(archive: ArchiveReader) -> dict[str, list[str]]:
+    """The tokens that Keras keeps beside the weights, by the path of their layer."""
+    found = [name for name in archive.names if name.startswith(_ASSETS) and name.endswith(_VOCABULARY)]
+    return {
+        name[len(_ASSETS) : -len(_VOCABULARY)]: archive.read(name, _LARGEST_TEXT).decode().splitlines()
+        for name in found
+    }
+
+
+def _restore_vocabularies(model: state.Saveable, vocabularies: dict[str, list[str]]) -> None:
+    for path, layer in parts(model):
+        if path in vocabularies and isinstance(layer, (IndexLookup, TextVectorization)):
+            layer.set_vocabulary(vocabularies[path])
+
+
 def write_state(file: BinaryIO, saved: state.State) -> None:
     """A state as safetensors."""
     metadata = {"format": "lamina", "format_version": str(FORMAT_VERSION), "names": json.dumps(saved.names)}
@@ -193,7 +216,7 @@ def _without_compile(config: Any) -> Any:
 # --- files -----------------------------------------------------------------------------------------
 
 
-def _check_built(model: Model) -> None:
+def _check_built(model: state.Saveable) -> None:
     if not model.built:
         raise StateError(
             f"Model '{model.name}' has no weights to save yet: it is not built.",

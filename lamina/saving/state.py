@@ -15,13 +15,16 @@ import numpy as np
 
 from lamina.core.errors import FileError, LaminaError
 from lamina.core.interrupts import deferred_interrupts
+from lamina.models.feature_space import FeatureSpace
 from lamina.models.model import Model
 from lamina.optimizers import Optimizer
 from lamina.saving.walk import Part, parts
+from lamina.training.lock import StateLock
 from lamina.training.programs import trainable_as_compiled
 from lamina.variables import Variable
 
 Array = np.ndarray[Any, Any]
+Saveable = Model | FeatureSpace
 
 
 @dataclass
@@ -50,11 +53,11 @@ class State:
         return {path for path, _ in self._groups}
 
 
-def collect(model: Model, optimizer: bool = True) -> State:
+def collect(model: Saveable, optimizer: bool = True) -> State:
     """The state after some whole step, also while another thread trains. optimizer: with its state, too."""
     tensors: dict[str, Array] = {}
     names: dict[str, str] = {}
-    lock = model._programs.lock
+    lock = _lock_of(model)
     lock.acquire_read()
     try:
         for path, target in parts(model):
@@ -73,7 +76,7 @@ def collect(model: Model, optimizer: bool = True) -> State:
 
 
 def restore(
-    model: Model, state: State, *, by_path: bool = True, skip_mismatch: bool = False, strict: bool = True
+    model: Saveable, state: State, *, by_path: bool = True, skip_mismatch: bool = False, strict: bool = True
 ) -> None:
     """Give a model the state that `collect` took from one like it.
 
@@ -108,7 +111,7 @@ def restore_by_name(model: Model, state: State, skip_mismatch: bool = False) -> 
     return loaded
 
 
-def _restore_parts(model: Model, found: list[Part], state: State, skip_mismatch: bool) -> None:
+def _restore_parts(model: Saveable, found: list[Part], state: State, skip_mismatch: bool) -> None:
     failures: list[tuple[Part, Exception]] = []
     with _all_or_nothing(model, found):
         for part in found:
@@ -124,10 +127,10 @@ def _restore_parts(model: Model, found: list[Part], state: State, skip_mismatch:
         warnings.warn(f"These did not fit and were left as they are: {left}.", stacklevel=5)
 
 
-def _restore_part(model: Model, part: Part, state: State) -> None:
+def _restore_part(model: Saveable, part: Part, state: State) -> None:
     path, target = part
     own = state.of(path, "vars")
-    if isinstance(target, Optimizer):
+    if isinstance(model, Model) and isinstance(target, Optimizer):
         if own:
             if not target.built:
                 with trainable_as_compiled(model):
@@ -147,11 +150,16 @@ def _restore_part(model: Model, part: Part, state: State) -> None:
             generator.state.assign(seed)
 
 
+def _lock_of(model: Saveable) -> StateLock:
+    """What keeps readers of the state from seeing half a step; a FeatureSpace has no steps."""
+    return model._programs.lock if isinstance(model, Model) else StateLock()
+
+
 @contextmanager
-def _all_or_nothing(model: Model, found: list[Part]) -> Iterator[None]:
+def _all_or_nothing(model: Saveable, found: list[Part]) -> Iterator[None]:
     """The parts are as they were before, if the block raises, and no other thread sees the half of it."""
     variables = [variable for part in found for variable in _own_variables(part.target)]
-    with deferred_interrupts(), model._programs.lock.writing(), _unchanged_on_error(variables):
+    with deferred_interrupts(), _lock_of(model).writing(), _unchanged_on_error(variables):
         yield
 
 

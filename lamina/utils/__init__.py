@@ -17,6 +17,7 @@ from lamina.core.serialization import custom_object_scope as CustomObjectScope  
 from lamina.core.serialization import deserialize_object as deserialize_keras_object
 from lamina.core.serialization import register_serializable as register_keras_serializable
 from lamina.core.serialization import serialize_object as serialize_keras_object
+from lamina.models.feature_space import FeatureSpace
 from lamina.random import set_random_seed
 from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.training.py_dataset import PyDataset
@@ -28,14 +29,18 @@ from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.sequences import pad_sequences, timeseries_dataset_from_array
 from lamina.utils.session import clear_session, is_keras_tensor
+from lamina.utils.sound_folders import audio_dataset_from_directory
 from lamina.utils.split import split_dataset
+from lamina.utils.text_folders import text_dataset_from_directory
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -61,6 +66,7 @@ __all__ = [
     "set_random_seed",
     "split_dataset",
     "standardize_dtype",
+    "text_dataset_from_directory",
     "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",

@@ -172,7 +172,10 @@ COVERED = {
         PiecewiseConstantDecay PolynomialDecay deserialize serialize
     """,
     "preprocessing": """
-        image_dataset_from_directory
+        image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array
+    """,
+    "preprocessing.sequence": """
+        pad_sequences
     """,
     "preprocessing.image": """
         array_to_img img_to_array load_img save_img smart_resize
@@ -196,7 +199,8 @@ COVERED = {
         traverse
     """,
     "utils": """
-        CustomObjectScope Progbar PyDataset Sequence array_to_img clear_session
+        CustomObjectScope FeatureSpace Progbar PyDataset Sequence array_to_img audio_dataset_from_directory
+        clear_session text_dataset_from_directory
         custom_object_scope deserialize_keras_object disable_interactive_logging
         enable_interactive_logging get_custom_objects get_registered_name
         get_registered_object image_dataset_from_directory img_to_array

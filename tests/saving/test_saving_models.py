@@ -226,3 +226,9 @@ def test_a_file_of_the_first_format_still_loads():
     history = model.fit(expected["x"], expected["y"], batch_size=20, epochs=2, shuffle=False, verbose=0)
     np.testing.assert_allclose(history.history["loss"], expected["loss"], rtol=1e-5)
     assert model.loss is fourth_power
+
+
+def test_vocabularies_that_keras_keeps_beside_the_weights():
+    model = lamina.models.load_model(GOLDEN / "words.keras")  # text and a code, given as a list
+    found = model.predict([np.array(["good film", "bad and good"]), np.array([5, 8])], verbose=0)
+    np.testing.assert_allclose(found, [[-0.010896394], [0.06135058]], rtol=1e-5)
