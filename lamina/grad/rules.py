@@ -16,6 +16,7 @@ from math import pi, prod, sqrt
 
 from lamina.core import dtypes
 from lamina.core.shapes import remove, row_major_strides
+from lamina.grad.sums import is_mean, total
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value, full, iota_value
 from lamina.ir.constants import is_constant, splat
@@ -205,8 +206,10 @@ def sum_over_copies(g: Value, y: Value, x: Value, *, shape: tuple[int, ...], axe
     """Rule of broadcast."""
     copied = [axis for axis, extent in zip(axes, x.shape) if extent != shape[axis]]
     summed = tuple(axis for axis in range(len(shape)) if axis not in axes or axis in copied)
-    total = p.reduce_sum(g, axes=summed) if summed else g
-    return p.reshape(total, shape=x.shape) if copied else total
+    if not summed:
+        return g
+    result = total(g, summed) if is_mean(x) else p.reduce_sum(g, axes=summed)
+    return p.reshape(result, shape=x.shape) if copied else result
 
 
 def unslice(

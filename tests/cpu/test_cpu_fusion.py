@@ -100,6 +100,25 @@ def adam_program():
     return Program("adam", (weight, m, v), (slope, rate), (), updates)
 
 
+def test_what_only_reductions_read_is_not_stored_beside_what_it_is_made_from():
+    x, weights, other = value(64, 32), value(32, 48), value(64, 48)
+    y = p.exp(product(x, weights))
+    found = groups(y, p.reduce_sum(p.multiply(y, other), axes=(0,)))
+    (head,) = [group for group in found if group.kind == CONTRACT]
+    assert names(head) == ["dot", "exp"]
+
+
+def test_a_guard_that_others_depend_on_belongs_to_the_step():
+    x, weights = value(64, 32), value(32, 48)
+    total = p.reduce_sum(x, axes=(0,))
+    centred = p.subtract(x, p.broadcast(total, shape=(64, 32), axes=(1,)))
+    second = product(centred, weights)
+    update = p.add(second, second)
+    fusion = fuse([update], [total, second])
+    assert fusion.home[total].late is fusion.home[second].late is False
+    assert fusion.home[update].late is True
+
+
 def test_adam_is_one_pass_that_writes_its_state_in_place():
     plan = make_plan(adam_program())
     assert plan.phases == []

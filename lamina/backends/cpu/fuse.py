@@ -121,7 +121,9 @@ class Fusion:
         self.results = tuple(results)
         self.guards = {seen_through_moves(guard) for guard in guards}
         self.used: set[Value] = set(self.results)  # of the outputs of nodes that have several
+        self.summed: set[Value] = set()  # what only reductions read, in the end
         self.late: set[Value] = set()  # what depends on a guard: it belongs to the commit, not to the step
+        self.guarding: set[Value] = set()  # ... but not if a guard depends on it in turn
         self.resolve = resolve or Resolver()
         self._views: dict[Value, list[tuple[Value, View]]] = {}
         self.groups: list[Group] = []
@@ -189,7 +191,7 @@ class Fusion:
         if primitive in SOURCES:
             return
         if any(operand in self.late or operand in self.guards for operand in node.inputs):
-            self.late.update(node.outputs)
+            self.late.update(output for output in node.outputs if output not in self.guarding)
         if primitive in VIEWS:
             self._add_move(node.outputs[0])
         elif primitive.has(CONTRACTS):
@@ -234,9 +236,21 @@ class Fusion:
                 for other in candidates:
                     if other in self.groups and group in self.groups and other is not group:
                         self.merge(group, other)
-                if group in self.groups and self._join(group, value):
+                stays = group in self.groups and not self._is_stored_twice(group, value)
+                if stays and self._join(group, value):
                     return
         self._new(NEST, squeeze(value.shape), None, value, FULL)
+
+    def _is_stored_twice(self, group: Group, value: Value) -> bool:
+        """Whether a product would store a value only for reductions, beside what they can make it from."""
+        return (
+            group.kind == CONTRACT
+            and value in self.summed
+            and any(
+                view.root in group.values and view.root not in self.summed
+                for _, view in self.operand_views(value)
+            )
+        )
 
     def _add_reduction(self, value: Value) -> None:
         operand = value.node.inputs[0]
@@ -437,6 +451,8 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolv
     fusion = Fusion([*results, *guards], guards, resolve)
     nodes = topological(fusion.results)
     fusion.used.update(operand for node in nodes for operand in node.inputs)
+    fusion.summed = _only_summed(nodes, fusion.results)
+    fusion.guarding = {output for node in topological(fusion.guards) for output in node.outputs}
     for node in nodes:
         fusion.add(node)
     _repeat_cheap_work(fusion)
@@ -444,6 +460,19 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolv
     _merge_siblings(fusion)
     fusion.link()
     return fusion
+
+
+def _only_summed(nodes: Sequence[Node], results: Sequence[Value]) -> set[Value]:
+    """The values that nobody reads but reductions, and pointwise work that nobody reads but reductions."""
+    found: set[Value] = set()
+    otherwise = set(results)
+    for node in reversed(nodes):
+        if not otherwise.isdisjoint(node.outputs) or not node.primitive.has(ELEMENTWISE):
+            if not node.primitive.has(REDUCES):
+                otherwise.update(node.inputs)
+        else:
+            found.update(node.outputs)
+    return found
 
 
 def _repeat_cheap_work(fusion: Fusion) -> None:
