@@ -85,6 +85,7 @@ def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
         "arena_bytes": plan.arena_bytes,
         "scratch_bytes": assembly.scratch_bytes,
         "nanoseconds": assembly.nanoseconds,
+        "claims": assembly.claims,
         "constants": described,
         "kernels": [asdict(report) for report in assembly.reports],
         "stages": stages,
@@ -102,7 +103,9 @@ def _executable(program: Program, target: Target, head: dict[str, Any], blob: by
         raw = np.frombuffer(blob, np.uint8, entry["bytes"], position)
         constants.append(raw.view(to_numpy(entry["dtype"])).reshape(entry["shape"]))
         position += entry["bytes"]
-    layout = Layout(head["arena_bytes"], head["scratch_bytes"], head["nanoseconds"], target.cores)
+    layout = Layout(
+        head["arena_bytes"], head["scratch_bytes"], head["nanoseconds"], head["claims"], target.cores
+    )
     report = Report(
         program.name,
         "cpu",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from lamina.backends.base import KernelReport
 from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special
 from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
+from lamina.backends.cpu.claims import Claims, piece
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.describe import Describer, copy_nest
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, index
@@ -49,6 +50,11 @@ class Call:
         """Whether one thread does it all."""
         return self.kernel.tasks == 1 or self.nanoseconds < SERIAL_NANOSECONDS
 
+    @property
+    def rows_apart(self) -> bool:
+        """Whether each thread does the tasks of its own rows."""
+        return self.by_rows and self.kernel.row_tasks > 0
+
 
 @dataclass
 class Assembly:
@@ -58,6 +64,7 @@ class Assembly:
     reports: list[KernelReport] = field(default_factory=list)
     scratch_bytes: int = 0
     nanoseconds: float = 0.0
+    claims: int = 0
     kernels_text: list[str] = field(default_factory=list)
 
 
@@ -219,6 +226,7 @@ class Assembler:
         self.pointers: dict[Value, Register] = {}
         self.shared: list[Register] = []
         self.alone = False
+        self.claims = Claims(b, context, thread, threads)
         self.find_addresses([*phases, *commits])
         for plain, _ in gathers:
             for value in plain.kernel.buffers:
@@ -229,6 +237,7 @@ class Assembler:
         self._find_shares([*phases, *commits, gathering])
         self.fetches = self._plan_fetches(phases)
         self._steps(steps, phases, commits, gathers)
+        self.assembly.claims = self.claims.kernels
         b.finish()
 
     def _steps(
@@ -243,6 +252,7 @@ class Assembler:
         b.start_block(head)
         number = Register(b.fresh(), "i64")
         phi = len(b.lines)
+        self.step: Register | None = number
         b.branch_if(b.compare("icmp slt", number, steps), body, out)
         b.start_block(body)
         gathering = b.load("i64", b.pointer(self.context, Slot.GATHERING, "i64"))
@@ -350,7 +360,9 @@ class Assembler:
         """
         for position, call in enumerate(calls):
             if isinstance(call, ControlCall):
+                step, self.step = self.step, None
                 assemble_control.emit(self, call)
+                self.step = step
                 continue
             apart = call.by_rows and not call.kernel.row_tasks
             if apart:
@@ -395,7 +407,9 @@ class Assembler:
         return self.owners[position]
 
     def invoke(self, call: Call, pointers: dict[Value, Register], position: int) -> None:
-        """This thread's share of the kernel's tasks; a short kernel is done by one thread."""
+        """This thread's share of the kernel's tasks: a short kernel is done by one thread, the tasks of a
+        long one are claimed.
+        """
         b, tasks = self.b, call.kernel.tasks
         if tasks == 0:
             return
@@ -412,16 +426,24 @@ class Assembler:
         if call.kernel.count is not None:
             listed.append(f"i64 {call.kernel.count}")
         target = f"@{call.kernel.name}"
+
+        def run(begin: Register, end: Register) -> None:
+            b.emit(f"call void {target}({', '.join([*listed, f'i64 {begin.text}', f'i64 {end.text}'])})")
+
         if self.alone:
-            b.emit(f"call void {target}({', '.join([*listed, 'i64 0', f'i64 {tasks}'])})")
+            run(index(0), index(tasks))
             return
-        if call.serial and not (call.by_rows and call.kernel.row_tasks):
+        if call.serial and not call.rows_apart:
             with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
-                b.emit(f"call void {target}({', '.join([*listed, 'i64 0', f'i64 {tasks}'])})")
+                run(index(0), index(tasks))
+            return
+        together = 0 if call.rows_apart or self.step is None else piece(tasks, call.nanoseconds)
+        if self.step is not None and together:
+            self.claims.emit(self.step, tasks, together, run)
             return
         begin, end = self._share(call)
         with b.when(b.compare("icmp slt", begin, end)):
-            b.emit(f"call void {target}({', '.join([*listed, f'i64 {begin.text}', f'i64 {end.text}'])})")
+            run(begin, end)
 
     def find_addresses(self, phases: Phases) -> None:
         """Where everything lies that the calls of these phases work on."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+COUNTER_BYTES = 64  # from one counter of claimed work to the next: each has a cache line to itself
+
 
 class Slot(IntEnum):
     """Positions in the context, in units of 8 bytes. A cache line is 8 slots; two are kept apart from each
@@ -27,6 +29,7 @@ class Slot(IntEnum):
     SLEEP = 12  # int sleep(unsigned): a short nap
     SLEEP_ARGUMENT = 13
     HOST = 14  # void call_back(description, its length, table of addresses, flag): `host`
+    COUNTERS = 15  # of the pieces of long kernels that are claimed
     FLAG = 32  # a guard was raised
     DONE = 33
     STOP = 34

@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina.backends.base import Array, Program, Report, StepsResult, check_arrays
 from lamina.backends.cpu import host, threads
-from lamina.backends.cpu.context import Slot
+from lamina.backends.cpu.context import COUNTER_BYTES, Slot
 from lamina.backends.cpu.image import Code
 from lamina.backends.cpu.pace import Pace
 from lamina.core import dtypes
@@ -48,10 +48,13 @@ def address(array: Array) -> int:
 class Layout:
     """What the runtime must know of the code besides the program: kept in the disk cache beside it."""
 
-    def __init__(self, arena_bytes: int, scratch_bytes: int, nanoseconds: float, cores: int) -> None:
+    def __init__(
+        self, arena_bytes: int, scratch_bytes: int, nanoseconds: float, claims: int, cores: int
+    ) -> None:
         self.arena_bytes = arena_bytes
         self.scratch_bytes = scratch_bytes
         self.nanoseconds = nanoseconds
+        self.claims = claims
         self.cores = cores
 
 
@@ -63,6 +66,7 @@ class Frame:
         self.context[:] = 0
         self.arena = aligned(layout.arena_bytes)
         self.scratch = aligned(workers * (-(-layout.scratch_bytes // 128) * 128))
+        self.counters = aligned(workers * layout.claims * COUNTER_BYTES).view(np.int64)
         count = len(program.inputs)
         self.states = np.zeros(max(1, len(program.states)), np.uintp)
         self.inputs = np.zeros(max(1, count), np.uintp)
@@ -77,6 +81,7 @@ class Frame:
             (Slot.STATES, self.states), (Slot.INPUTS, self.inputs), (Slot.OUTPUTS, self.outputs),
             (Slot.CONSTANTS, self.constants), (Slot.DATA, self.data), (Slot.KINDS, self.kinds),
             (Slot.ARENA, self.arena), (Slot.SCRATCH, self.scratch),
+            (Slot.COUNTERS, self.counters),
         )  # fmt: skip
         for slot, table in tables:
             self.context[slot] = address(table)
@@ -203,6 +208,7 @@ class CpuExecutable:
         context[Slot.DONE] = 0
         context[Slot.STOP] = 0
         context[Slot.ABORT] = 0
+        frame.counters.fill(0)
         step = self._layout.nanoseconds
         shared = self._workers > 1 and step >= WORTH_SHARING and step * steps >= WORTH_WAKING
         workers = self._pace.choose() if shared else 1
