@@ -266,6 +266,6 @@ def _nested(outer: Plan, shares: _Shares, results: list[tuple[Value, Value]]) ->
             copies.append(Copy(value, view, memory))
         else:
             inner.targets[root].append(memory)
-    arrange(inner, [], copies, [])
+    arrange(inner, {}, copies, [])
     allocate(inner)
     return Nested(inner, shares.addresses)

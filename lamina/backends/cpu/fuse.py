@@ -36,17 +36,10 @@ POOLING = frozenset(
 WINDOWED = frozenset({p.gather, p.pad, p.concatenate, p.random_bits}) | POOLING
 SOURCES = frozenset({p.input, p.constant, p.iota})
 
-# Work worth repeating at each user instead of storing the result: an instruction or two.
-CHEAP = frozenset(
-    {p.negative, p.absolute, p.add, p.subtract, p.multiply, p.maximum, p.minimum, p.cast, p.invert,
-    p.stop_gradient,
-     p.equal, p.not_equal, p.less, p.less_equal, p.greater, p.greater_equal, p.select,
-     p.bitwise_and, p.bitwise_or, p.bitwise_xor}
-)  # fmt: skip
-
 SERIAL_POINTS = 1 << 14  # a domain this small may run on one thread
 ROWS_ENOUGH = 16  # kept points from which reductions are worth fusing with their neighbours
 LARGEST_GROUP = 96
+LONGEST_COLUMN = 2048  # vectors that a cache still holds when a column is walked a second time
 
 
 def squeeze(shape: Sequence[int]) -> Shape:
@@ -302,7 +295,7 @@ class Fusion:
                 outside.add(home)
         if any(self._reaches(group, other) for other in outside):
             return False
-        if group.kind == CONTRACT and not self._fits_tile(group, value):
+        if group.kind == CONTRACT and not self.fits_tile(group, value):
             return False
         group.values[value] = level
         group.after |= outside
@@ -327,6 +320,8 @@ class Fusion:
             if present == everywhere and shape == (group.domain if level == FULL else group.kept_shape):
                 levels.add(level)
             elif level == KEPT and shape == group.domain and present == group.kept_axes:
+                if _walks_far(group):
+                    return None
                 levels.add(FULL)
             elif level == FULL and group.inner is None and group.kind == NEST and grow in (None, present):
                 grow = present
@@ -344,7 +339,7 @@ class Fusion:
             return FULL if shape == group.domain and group.domain != group.kept_shape else None
         return levels.pop() if levels else None
 
-    def _fits_tile(self, group: Group, value: Value) -> bool:
+    def fits_tile(self, group: Group, value: Value) -> bool:
         """Whether all loads of `value` can be addressed by (batch, row, column) of the product."""
         assert group.head is not None
         sections = tile_sections(group.head)
@@ -448,6 +443,8 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolv
 
     resolve: knows what the inputs of a nested graph are views of.
     """
+    from lamina.backends.cpu.repeat import repeat_cheap_work
+
     fusion = Fusion([*results, *guards], guards, resolve)
     nodes = topological(fusion.results)
     fusion.used.update(operand for node in nodes for operand in node.inputs)
@@ -455,7 +452,7 @@ def fuse(results: Sequence[Value], guards: Sequence[Value] = (), resolve: Resolv
     fusion.guarding = {output for node in topological(fusion.guards) for output in node.outputs}
     for node in nodes:
         fusion.add(node)
-    _repeat_cheap_work(fusion)
+    repeat_cheap_work(fusion)
     fusion.link()
     _merge_siblings(fusion)
     fusion.link()
@@ -473,61 +470,6 @@ def _only_summed(nodes: Sequence[Node], results: Sequence[Value]) -> set[Value]:
         else:
             found.update(node.outputs)
     return found
-
-
-def _repeat_cheap_work(fusion: Fusion) -> None:
-    """Compute a cheap value again at its users, from operands that are in memory anyway, instead of storing
-    it.
-
-    The mask of a relu is the example: comparing the stored activation costs less than storing a mask.
-    """
-    stored = fusion.stored()
-    results = {fusion.resolve(result).root for result in fusion.results}
-    reads = {group: fusion.reads(group) for group in fusion.groups}
-    for value in [value for value in stored if value.primitive in CHEAP and value not in results]:
-        views = fusion.operand_views(value)
-        in_memory = all(
-            view.root.primitive in SOURCES or (view.root in stored and view.root is not value)
-            for _, view in views
-        )
-        homes = [group for group in fusion.groups if value in reads[group]]
-        if not in_memory or not all(_can_repeat(fusion, group, value) for group in homes):
-            continue
-        for group in homes:
-            group.values[value] = FULL
-            group.values = dict(sorted(group.values.items(), key=lambda item: item[0].node.serial))
-            reads[group] = fusion.reads(group)
-        owner = fusion.home[value]
-        if owner not in homes and not any(
-            view.root is value and fusion.is_local(owner, user, operand)
-            for user in owner.values
-            for operand, view in fusion.operand_views(user)
-        ):
-            del owner.values[value]
-            fusion.home[value] = homes[0]
-            reads[owner] = fusion.reads(owner)
-            if not owner.values:
-                fusion.groups.remove(owner)
-        stored.pop(value)
-
-
-def _can_repeat(fusion: Fusion, group: Group, value: Value) -> bool:
-    """Whether `group` can hold a copy of `value` where it now loads it."""
-    if group.kind == SPECIAL or squeeze(value.shape) != group.domain:
-        return False
-    for user in group.values:
-        for operand, view in fusion.operand_views(user):
-            if view.root is value and (
-                user.primitive in WINDOWED
-                or user.node is group.head
-                or occupied(view, operand.shape) != tuple(range(len(group.domain)))
-                or (group.values[user] == KEPT and not user.primitive.has(REDUCES))
-            ):
-                return False
-    for operand, view in fusion.operand_views(value):
-        if view.root in group.values and occupied(view, operand.shape) is None:
-            return False
-    return group.kind != CONTRACT or fusion._fits_tile(group, value)
 
 
 def _merge_siblings(fusion: Fusion) -> None:
@@ -576,3 +518,10 @@ def collapse(axes: Sequence[tuple[int, int]]) -> int | None:
 def _rows_worthwhile(domain: Shape, inner: tuple[int, ...]) -> bool:
     kept = size([extent for axis, extent in enumerate(domain) if axis not in inner])
     return size(domain) <= SERIAL_POINTS or kept >= ROWS_ENOUGH
+
+
+def _walks_far(group: Group) -> bool:
+    """Whether a second walk along the reduced axes, vector by vector down the columns, starts from memory."""
+    inner = group.inner or ()
+    last = len(group.domain) - 1
+    return last not in inner and size([group.domain[axis] for axis in inner]) > LONGEST_COLUMN

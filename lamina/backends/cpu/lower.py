@@ -117,12 +117,14 @@ def task_count(nest: Nest, layout: Layout) -> int:
     if layout.flat:
         assert layout.vector is not None
         vectors = -(-nest.axes[layout.vector].extent // layout.lanes)
-        return -(-vectors // layout.block) if not nest.stages or _stage_free(nest) else vectors
+        return -(-vectors // _block(nest, layout))
     return prod(nest.axes[axis].extent for axis in layout.outer)
 
 
-def _stage_free(nest: Nest) -> bool:
-    return not any(axis.inner for axis in nest.axes)
+def _block(nest: Nest, layout: Layout) -> int:
+    """Vectors that make a task of a flat layout: one, where each of them means a walk along inner axes."""
+    walks = nest.stages and any(axis.inner for axis in nest.axes)
+    return 1 if walks else layout.block
 
 
 def lower(module: Module, name: str, nest: Nest, target: Target, unit: int = 0) -> Kernel:
@@ -239,7 +241,7 @@ class _Lowering:
         assert layout.vector is not None
         extent, lanes = axes[layout.vector].extent, layout.lanes
         full, rest = divmod(extent, lanes)
-        block = layout.block if _stage_free(self.nest) else 1
+        block = _block(self.nest, layout)
         vectors = full + bool(rest)
         first = self.b.multiply(self.begin, block)
         last = self.minimum(self.b.multiply(self.end, block), index(vectors)) if block > 1 else self.end

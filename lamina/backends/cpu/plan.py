@@ -7,7 +7,7 @@ not be made in place. Within a phase kernels are independent, or follow each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lamina.backends.base import Program
 from lamina.backends.cpu.fuse import (
     FULL,
+    KEPT,
     NEST,
     SOURCES,
     Fusion,
@@ -29,16 +30,18 @@ from lamina.backends.cpu.rows import Rows, find_rows
 from lamina.backends.cpu.special import SPECIAL
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
+from lamina.core.shapes import size
 from lamina.ir import primitives as p
 from lamina.ir.constants import splat
 from lamina.ir.graph import TensorType, Value
-from lamina.ir.primitives import CONTROLS
+from lamina.ir.primitives import CONTROLS, REDUCES
 from lamina.ir.trace import new_input
 
 if TYPE_CHECKING:
     from lamina.backends.cpu.control import Control
 
 ALIGNMENT = 64
+LARGE_UPDATE = 1 << 16  # elements of state from which a copy takes longer than a barrier
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,9 @@ def make_plan(program: Program) -> Plan:
     for value in stored:
         plan.targets[value] = [value]
     outputs = _place_outputs(plan, stored)
-    commit_groups, copies = _place_updates(plan, stored)
+    commit_levels, copies = _place_updates(plan, stored)
     plan.rows = find_rows(program, fusion)
-    arrange(plan, commit_groups, outputs, copies)
+    arrange(plan, commit_levels, outputs, copies)
     allocate(plan)
     return plan
 
@@ -167,8 +170,10 @@ def _place_outputs(plan: Plan, stored: Iterable[Value]) -> list[Copy]:
     return copies
 
 
-def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], list[Copy]]:
-    """Find the kernels that may write state in place; the other updates are copied at the very end."""
+def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[dict[Group, int], list[Copy]]:
+    """Find the kernels that may write state in place, each with its phase of the commit; the other updates
+    are copied at the very end.
+    """
     fusion, program = plan.fusion, plan.program
     wanted: dict[Value, list[int]] = {}
     for position, value in program.updates:
@@ -177,21 +182,7 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
     for group in fusion.groups:
         for root in fusion.reads(group):
             read_by.setdefault(root, set()).add(group)
-    output_roots = {fusion.resolve(output).root for output in program.outputs}
-
-    def updates_only(group: Group) -> bool:
-        mine = [value for value in group.values if value in plan.targets]
-        return (
-            group.kind == NEST
-            and bool(mine)
-            and not group.joins
-            and all(
-                value in wanted and value not in output_roots and not read_by.get(value) for value in mine
-            )
-            and not any(value in plan.guards for value in group.values)
-        )
-
-    commit_groups = [group for group in fusion.groups if updates_only(group)]
+    levels = _commit_levels(plan, wanted, read_by)
     copies = []
     for position, value in program.updates:
         view, state = fusion.resolve(value), program.states[position]
@@ -199,14 +190,17 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
         home = fusion.home.get(root)
         in_place = (
             home is not None
-            and home in commit_groups
+            and home in levels
             and len(wanted[root]) == 1
             and is_whole(view, value)
-            and not any(reader is not home for reader in read_by.get(state, ()) if reader in commit_groups)
+            and all(
+                reader is home or levels.get(reader, -1) < levels[home] for reader in read_by.get(state, ())
+            )
             and _reads_in_step(fusion, home, root, state)
         )
         if in_place:
             plan.targets[root] = [state]
+            plan.places[root] = Place("state", position)  # where later kernels of the commit read it
             continue
         if root.primitive is p.input and root is not state:
             # State taken from an input or from other state: keep a copy before anything changes.
@@ -215,7 +209,71 @@ def _place_updates(plan: Plan, stored: Iterable[Value]) -> tuple[list[Group], li
             copies.append(Copy(slot, fusion.resolve(slot), state))
             continue
         copies.append(Copy(value, view, state))
-    return commit_groups, copies
+    return levels, copies
+
+
+def _commit_levels(
+    plan: Plan, wanted: Mapping[Value, list[int]], read_by: Mapping[Value, set[Group]]
+) -> dict[Group, int]:
+    """The kernels of the commit, each with its phase there.
+
+    They write updates, and what only other kernels of the commit read: a norm of the new state, and what it
+    scales. Small updates that others read stay with the step: copying them costs less than one more barrier.
+    """
+    fusion = plan.fusion
+    output_roots = {fusion.resolve(output).root for output in plan.program.outputs}
+
+    def written(group: Group) -> list[Value]:
+        return [value for value in group.values if value in plan.targets and fusion.home[value] is group]
+
+    def may_wait(group: Group) -> bool:
+        mine = written(group)
+        return (
+            group.kind == NEST
+            and bool(mine)
+            and not group.joins
+            and not any(value in output_roots for value in mine)
+            and not any(value in plan.guards for value in group.values)
+        )
+
+    members: dict[Group, None] = {}
+    for group in fusion.groups:  # producers before their readers
+        updates = [value for value in written(group) if value in wanted]
+        unread = len(updates) == len(written(group)) and not any(read_by.get(value) for value in updates)
+        large = bool(updates) and size(group.domain) >= LARGE_UPDATE
+        if may_wait(group) and (unread or large):
+            members[group] = None
+    grows = True
+    while grows:
+        following = [
+            group
+            for group in fusion.groups
+            if group not in members and may_wait(group) and not members.keys().isdisjoint(group.after)
+        ]
+        members.update(dict.fromkeys(following))
+        grows = bool(following)
+    shrinks = True
+    while shrinks:
+        leaving = [
+            group
+            for group in members
+            if any(reader not in members for value in written(group) for reader in read_by.get(value, ()))
+        ]
+        for group in leaving:
+            del members[group]
+        shrinks = bool(leaving)
+    levels: dict[Group, int] = {}
+
+    def level(group: Group) -> int:
+        if group not in levels:
+            levels[group] = max(
+                (level(earlier) + 1 for earlier in group.after if earlier in members), default=0
+            )
+        return levels[group]
+
+    for group in members:
+        level(group)
+    return levels
 
 
 def _reads_in_step(fusion: Fusion, group: Group, root: Value, state: Value) -> bool:
@@ -226,12 +284,28 @@ def _reads_in_step(fusion: Fusion, group: Group, root: Value, state: Value) -> b
                 continue
             aligned = occupied(view, operand.shape) == tuple(range(len(squeeze(operand.shape))))
             same = squeeze(operand.shape) == squeeze(root.shape) and group.values[value] == group.values[root]
-            if not (aligned and same and not (group.inner and group.values[root] == FULL)):
+            if not (aligned and same and (group.values[root] != FULL or _walks_once(fusion, group))):
                 return False
     return True
 
 
-def arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies: list[Copy]) -> None:
+def _walks_once(fusion: Fusion, group: Group) -> bool:
+    """Whether every point of the group's domain is visited once: nothing there needs a reduction's total."""
+    totals: set[Value] = set()
+    for value, level in group.values.items():
+        known = any(
+            view.root in totals and fusion.is_local(group, value, operand)
+            for operand, view in fusion.operand_views(value)
+        )
+        reduces = level == KEPT and value.primitive.has(REDUCES)
+        if known and (level == FULL or reduces):
+            return False
+        if known or reduces:
+            totals.add(value)
+    return True
+
+
+def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy], copies: list[Copy]) -> None:
     """Put every kernel into the earliest phase that its operands allow, after those it follows there."""
     fusion, edges = plan.fusion, plan.rows.edges
     level: dict[Group, int] = {}
@@ -254,7 +328,7 @@ def arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies:
 
     ordinary: list[tuple[int, Work]] = []
     for group in fusion.groups:
-        if group not in commit_groups:
+        if group not in commit_levels:
             ordinary.append((depth(group), group))
     ordinary.sort(key=lambda entry: order[entry[1]])  # type: ignore[index]
     early = [*outputs, *(copy for copy in copies if plan.program.states.count(copy.target) == 0)]
@@ -266,7 +340,10 @@ def arrange(plan: Plan, commit_groups: list[Group], outputs: list[Copy], copies:
             plan.phases.append([])
         plan.phases[position].append(work)
     late = [copy for copy in copies if copy not in early]
-    phases: list[list[Work]] = [[*commit_groups], [*late]]
+    phases: list[list[Work]] = [[] for _ in range(max(commit_levels.values(), default=-1) + 1)]
+    for group, level_there in commit_levels.items():
+        phases[level_there].append(group)
+    phases.append([*late])
     plan.commits = [phase for phase in phases if phase]
 
 
@@ -278,8 +355,12 @@ def writes_of(plan: Plan, work: Work) -> list[tuple[Value, Value]]:
     """(value, memory) pairs that the work stores."""
     if isinstance(work, Copy):
         return [(work.source, work.target)]
+    home = plan.fusion.home  # copies of a value in other kernels are not stored
     stored = [
-        (value, target) for value in (*work.values, *work.joins) for target in plan.targets.get(value, ())
+        (value, target)
+        for value in (*work.values, *work.joins)
+        if home[value] is work
+        for target in plan.targets.get(value, ())
     ]
     if work in plan.controls:
         stored += [(memory, memory) for memory in plan.controls[work].memory]
