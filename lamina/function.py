@@ -43,6 +43,7 @@ class Traced:
 
 
 _local = threading.local()
+_is_first = True
 
 
 def trace_program(
@@ -84,13 +85,20 @@ def trace_program(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Tracing makes many objects and almost no garbage; looking for it would take a tenth of the time."""
+    """Tracing and compiling make many objects and little garbage; looking for it would take a tenth of the
+    time. The first time, what there is by then counts as old: nearly all of it is what imports made.
+    """
+    global _is_first
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
+            if _is_first and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            _is_first = False
             gc.enable()
 
 
@@ -164,7 +172,8 @@ def compile_program(program: Program, backend: str | None = None) -> Executable:
     with _compiling:
         found = _executables.get(key)
         if found is None:
-            found = chosen.compile(program, structure)
+            with _no_collection():
+                found = chosen.compile(program, structure)
             found.report.why = why
             _executables[key] = found
     return found

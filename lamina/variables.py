@@ -149,7 +149,7 @@ class Variable(SymbolicOperators):
 
     @property
     def shape(self) -> Shape:
-        return tuple(self._array.shape)
+        return self._array.shape
 
     @property
     def ndim(self) -> int:

@@ -24,15 +24,26 @@ def make_model(sizes: list[int]) -> lamina.Model:
     return model
 
 
-def prepare(task: dict[str, Any]) -> Callable[[], float]:
+def build(task: dict[str, Any]) -> lamina.Model:
+    """The compiled model of a task."""
     if "transformer" in task:
-        model, (x, y) = transformers.build(lamina, task), transformers.data(task)
-    elif "recurrent" in task:
-        model, (x, y) = sequences.build(lamina, task), sequences.data(task)
-    elif "network" in task:
-        model, (x, y) = images.build(lamina, task), images.data(task)
-    else:
-        model, (x, y) = make_model(task["sizes"]), classification(task)
+        return transformers.build(lamina, task)
+    if "recurrent" in task:
+        return sequences.build(lamina, task)
+    return images.build(lamina, task) if "network" in task else make_model(task["sizes"])
+
+
+def data(task: dict[str, Any]) -> tuple[Any, Any]:
+    """The data of a task."""
+    if "transformer" in task:
+        return transformers.data(task)
+    if "recurrent" in task:
+        return sequences.data(task)
+    return images.data(task) if "network" in task else classification(task)
+
+
+def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    model, (x, y) = build(task), data(task)
 
     def run() -> float:
         start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,12 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
     kinds = [type(operand) for operand in inputs]
     results: tuple[Any, ...]
     if Tensor in kinds or (not inputs and current() is not None):
-        results = tuple(map(Tensor, apply(primitive, list(map(as_value, inputs)), attributes)))
+        outputs = graph.make(primitive, [as_value(operand) for operand in inputs], attributes).outputs
+        if len(outputs) == 1:
+            return Tensor(outputs[0])
+        results = tuple([Tensor(output) for output in outputs])
     elif Value in kinds:
-        results = apply(primitive, list(map(as_value, inputs)), attributes)
+        results = graph.make(primitive, [as_value(operand) for operand in inputs], attributes).outputs
     else:
         if _evaluate is None:
             raise RuntimeError("No eager interpreter is installed: import lamina.interp.")
@@ -47,10 +50,9 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
 set_door(bind)
 
 
-def apply(primitive: Primitive, values: list[Value], attributes: Mapping[str, Any]) -> tuple[Value, ...]:
+def apply(primitive: Primitive, values: Sequence[Value], attributes: Mapping[str, Any]) -> tuple[Value, ...]:
     """Record one node: check the operands, infer the types, intern."""
-    types = primitive.infer(tuple([value.node.types[value.index] for value in values]), attributes)
-    return graph.make(primitive, values, attributes, types).outputs
+    return graph.make(primitive, values, attributes).outputs
 
 
 def as_value(operand: Any) -> Value:

@@ -19,12 +19,25 @@ if TYPE_CHECKING:
     from lamina.ir.primitives import Primitive
 
 
-@dataclass(frozen=True)
 class TensorType:
-    """Static shape and dtype of a value."""
+    """Static shape and dtype of a value; never changed."""
 
-    shape: Shape
-    dtype: str
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: Shape, dtype: str) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, TensorType) and self.shape == other.shape and self.dtype == other.dtype
+        ) or other is self
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+    def __repr__(self) -> str:
+        return f"TensorType(shape={self.shape!r}, dtype={self.dtype!r})"
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
@@ -57,13 +70,14 @@ class Literal:
 
 
 class Node:
-    """One application of a primitive. Made only by `make`, which returns the same object for equal parts."""
+    """One application of a primitive. Made by `make`, which returns the same object for equal parts."""
 
-    __slots__ = ("__weakref__", "attributes", "inputs", "outputs", "primitive", "serial", "types")
+    __slots__ = ("__weakref__", "attributes", "inputs", "items", "outputs", "primitive", "serial", "types")
 
     primitive: Primitive
     inputs: tuple[Value, ...]
     attributes: Mapping[str, Any]
+    items: tuple[tuple[str, Any], ...]  # the attributes in the order of their names
     types: tuple[TensorType, ...]
     outputs: tuple[Value, ...]
     serial: int
@@ -73,25 +87,16 @@ class Node:
 
 
 class Value:
-    """One output of a node."""
+    """One output of a node, with its type, shape and dtype."""
 
-    __slots__ = ("__weakref__", "index", "node")
+    __slots__ = ("__weakref__", "dtype", "index", "node", "shape", "type")
 
-    def __init__(self, node: Node, index: int) -> None:
+    def __init__(self, node: Node, index: int, type: TensorType) -> None:
         self.node = node
         self.index = index
-
-    @property
-    def type(self) -> TensorType:
-        return self.node.types[self.index]
-
-    @property
-    def shape(self) -> Shape:
-        return self.node.types[self.index].shape
-
-    @property
-    def dtype(self) -> str:
-        return self.node.types[self.index].dtype
+        self.type = type
+        self.shape = type.shape
+        self.dtype = type.dtype
 
     @property
     def ndim(self) -> int:
@@ -125,31 +130,58 @@ def make(
     primitive: Primitive,
     inputs: Sequence[Value],
     attributes: Mapping[str, Any],
-    types: tuple[TensorType, ...],
+    types: tuple[TensorType, ...] | None = None,
 ) -> Node:
     """The node with these parts; an equal one that is still alive is returned instead of a new one.
 
-    The caller (`bind`) has checked the inputs and attributes and inferred the types.
+    attributes: from now on the node's own. types: of the outputs; by default the primitive's rule gives them,
+    which raises ShapeError or DTypeError when the operands do not fit.
     """
     items = tuple(attributes.items()) if len(attributes) < 2 else tuple(sorted(attributes.items()))
-    key = (primitive.name, tuple([id(value) for value in inputs]), items)
+    key = (primitive.name, tuple(map(id, inputs)), items)
+    reference = _interned.get(key)
+    found = None if reference is None else reference()
+    if found is not None:
+        return found
+    if types is None:
+        types = primitive.infer(tuple([value.type for value in inputs]), attributes)
+    node = _new(primitive, tuple(inputs), attributes, items, types)
     with _lock:
         reference = _interned.get(key)
         found = None if reference is None else reference()
-        if found is not None:
+        if found is not None:  # another thread was faster
             return found
-        node = Node.__new__(Node)
-        node.primitive = primitive
-        node.inputs = tuple(inputs)
-        node.attributes = dict(attributes)
-        node.types = types
-        node.serial = next(_serials)
-        # The outputs refer back to the node; the cycle is left to the garbage collector.
-        node.outputs = tuple([Value(node, index) for index in range(len(types))])
         reference = weakref.ref(node, _forget)
         _interned[key] = reference
         _keys[reference] = key
         return node
+
+
+def unique(primitive: Primitive, attributes: Mapping[str, Any], type: TensorType) -> Value:
+    """The output of a node without operands that the attributes make equal to no other."""
+    return _new(primitive, (), attributes, tuple(sorted(attributes.items())), (type,)).outputs[0]
+
+
+def _new(
+    primitive: Primitive,
+    inputs: tuple[Value, ...],
+    attributes: Mapping[str, Any],
+    items: tuple[tuple[str, Any], ...],
+    types: tuple[TensorType, ...],
+) -> Node:
+    node = Node.__new__(Node)
+    node.primitive = primitive
+    node.inputs = inputs
+    node.attributes = attributes
+    node.items = items
+    node.types = types
+    node.serial = next(_serials)
+    # The outputs refer back to the node; the cycle is left to the garbage collector.
+    if len(types) == 1:
+        node.outputs = (Value(node, 0, types[0]),)
+    else:
+        node.outputs = tuple([Value(node, index, type) for index, type in enumerate(types)])
+    return node
 
 
 def _forget(reference: weakref.ref[Node]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.core import dtypes
-from lamina.core.dtypes import is_float, is_integer
+from lamina.core.dtypes import FLOATS, INTEGERS
 from lamina.core.errors import DTypeError, ShapeError
 from lamina.core.shapes import remove, size
 from lamina.ir import control_rules, host_rules, window_rules
@@ -53,7 +53,7 @@ class Primitive:
 
     def infer(self, types: tuple[TensorType, ...], attributes: Mapping[str, Any]) -> tuple[TensorType, ...]:
         """The output types; ShapeError or DTypeError when the operands do not fit."""
-        if self.arity not in (VARIADIC, len(types)):
+        if self.arity != len(types) and self.arity != VARIADIC:
             raise ShapeError(f"{self.name} takes {self.arity} operands, got {len(types)}.")
         result = self.rule(*types, **attributes)
         return result if isinstance(result, tuple) else (result,)
@@ -93,34 +93,29 @@ def _same(x: TensorType, *rest: TensorType) -> TensorType:
     return x
 
 
-def _require(types: tuple[TensorType, ...], allowed: Callable[[str], bool], kind: str) -> None:
-    for entry in types:
-        if not allowed(entry.dtype):
-            raise DTypeError(f"This operation works on {kind}, got {entry.dtype}.")
+def _require(entry: TensorType, is_allowed: bool, kind: str) -> None:
+    if not is_allowed:
+        raise DTypeError(f"This operation works on {kind}, got {entry.dtype}.")
 
 
-def _any(*types: TensorType) -> TensorType:
-    return _same(*types)
+def _number(x: TensorType, *rest: TensorType) -> TensorType:
+    _require(x, x.dtype != "bool", "numbers")
+    return _same(x, *rest)
 
 
-def _number(*types: TensorType) -> TensorType:
-    _require(types, lambda dtype: dtype != "bool", "numbers")
-    return _same(*types)
+def _float(x: TensorType, *rest: TensorType) -> TensorType:
+    _require(x, x.dtype in FLOATS, "floats")
+    return _same(x, *rest)
 
 
-def _float(*types: TensorType) -> TensorType:
-    _require(types, is_float, "floats")
-    return _same(*types)
+def _bits(x: TensorType, *rest: TensorType) -> TensorType:
+    _require(x, x.dtype == "bool" or x.dtype in INTEGERS, "integers and booleans")
+    return _same(x, *rest)
 
 
-def _bits(*types: TensorType) -> TensorType:
-    _require(types, lambda dtype: dtype == "bool" or is_integer(dtype), "integers and booleans")
-    return _same(*types)
-
-
-def _integer(*types: TensorType) -> TensorType:
-    _require(types, is_integer, "integers")
-    return _same(*types)
+def _integer(x: TensorType, *rest: TensorType) -> TensorType:
+    _require(x, x.dtype in INTEGERS, "integers")
+    return _same(x, *rest)
 
 
 def _predicate(*types: TensorType) -> TensorType:
@@ -132,7 +127,7 @@ def _cast(x: TensorType, *, dtype: str) -> TensorType:
 
 
 def _select(condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
-    _require((condition,), lambda dtype: dtype == "bool", "a boolean condition")
+    _require(condition, condition.dtype == "bool", "a boolean condition")
     if condition.shape != x.shape:
         raise ShapeError(f"select: condition {condition.shape} against operands {x.shape}.")
     return _same(x, y)
@@ -144,7 +139,7 @@ def _reduce(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
 
 
 def _reduce_number(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
-    _require((x,), lambda dtype: dtype != "bool", "numbers")
+    _require(x, x.dtype != "bool", "numbers")
     return _reduce(x, axes=axes)
 
 
@@ -288,7 +283,7 @@ def _gather(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
 
 def _indexed(x: TensorType, indices: TensorType, axis: int) -> TensorType:
     _check_axes(x, (axis,))
-    _require((indices,), is_integer, "integer indices")
+    _require(indices, indices.dtype in INTEGERS, "integer indices")
     return TensorType(x.shape[:axis] + indices.shape + x.shape[axis + 1 :], x.dtype)
 
 
@@ -342,7 +337,7 @@ invert = define("invert", 1, _bits, ELEMENTWISE)  # bitwise not; logical not on 
 is_finite = define("is_finite", 1, _predicate, ELEMENTWISE)
 # float to integer truncates, what does not fit becomes the nearest limit, NaN 0; any to bool is x != 0
 cast = define("cast", 1, _cast, ELEMENTWISE)
-stop_gradient = define("stop_gradient", 1, _any, ELEMENTWISE)  # x, with derivative zero
+stop_gradient = define("stop_gradient", 1, _same, ELEMENTWISE)  # x, with derivative zero
 
 # --- binary ----------------------------------------------------------------------------------------
 add = define("add", 2, _number, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
@@ -353,8 +348,8 @@ floor_divide = define("floor_divide", 2, _number, ELEMENTWISE)  # rounds down, a
 # sign of the divisor, as Python's %; integers by 0 give 0
 remainder = define("remainder", 2, _number, ELEMENTWISE)
 power = define("power", 2, _number, ELEMENTWISE)  # integers to a negative power: 0, unless of 1 or -1
-maximum = define("maximum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # NaN if either is
-minimum = define("minimum", 2, _any, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
+maximum = define("maximum", 2, _same, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # NaN if either is
+minimum = define("minimum", 2, _same, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)
 arctan2 = define("arctan2", 2, _float, ELEMENTWISE)
 bitwise_and = define("bitwise_and", 2, _bits, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)  # logical on booleans
 bitwise_or = define("bitwise_or", 2, _bits, ELEMENTWISE, COMMUTATIVE, ASSOCIATIVE)

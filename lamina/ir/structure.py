@@ -29,13 +29,12 @@ def structure_key(graph: Graph) -> str:
 
 
 def _attributes(node: Node) -> object:
-    attributes = node.attributes
     if node.primitive is p.constant:
-        literal: Literal = attributes["value"]
+        literal: Literal = node.attributes["value"]
         return (literal.array.dtype.name, literal.array.shape, literal.array.tobytes())
     if node.primitive.has(CONTROLS):
-        return tuple([(name, _nested(attributes[name])) for name in sorted(attributes)])
-    return tuple(attributes.items()) if len(attributes) < 2 else tuple(sorted(attributes.items()))
+        return tuple([(name, _nested(attribute)) for name, attribute in node.items])
+    return node.items
 
 
 def _nested(attribute: object) -> object:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lamina.core.errors import LaminaError, ShapeError
 from lamina.core.shapes import Shape
-from lamina.ir.graph import TensorType, Value
+from lamina.ir.graph import TensorType, Value, unique
 
 
 class State(Protocol):
@@ -47,10 +47,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {}
 
 
 def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
-    def apply(self: Any, *others: Any) -> Any:
-        return OPERATORS[name](*others, self) if reflected else OPERATORS[name](self, *others)
+    def forward(self: Any, *others: Any) -> Any:
+        return OPERATORS[name](self, *others)
 
-    return apply
+    def backward(self: Any, other: Any) -> Any:
+        return OPERATORS[name](other, self)
+
+    return backward if reflected else forward
 
 
 class SymbolicOperators:
@@ -96,18 +99,12 @@ class SymbolicOperators:
 class Tensor(SymbolicOperators):
     """A value of the program being traced: it has a shape and a dtype, but no numbers yet."""
 
-    __slots__ = ("__weakref__", "_keras_mask", "value")
+    __slots__ = ("__weakref__", "_keras_mask", "dtype", "shape", "value")
 
     def __init__(self, value: Value) -> None:
         self.value = value
-
-    @property
-    def shape(self) -> Shape:
-        return self.value.shape
-
-    @property
-    def dtype(self) -> str:
-        return self.value.dtype
+        self.shape: Shape = value.shape
+        self.dtype: str = value.dtype
 
     @property
     def ndim(self) -> int:
@@ -223,8 +220,11 @@ class Trace:
 
     def read(self, state: State) -> Tensor:
         """The state's value at this point of the program."""
-        self._register(state)
-        return self._current[id(state)]
+        found = self._current.get(id(state))
+        if found is None:
+            self._register(state)
+            found = self._current[id(state)]
+        return found
 
     def read_initial(self, state: State) -> Tensor:
         """The state's value when the step began."""
@@ -273,7 +273,6 @@ class Trace:
 
 def new_input(name: str, type: TensorType) -> Value:
     """A fresh input node: never equal to another, whatever its name."""
-    from lamina.ir.bind import apply
     from lamina.ir.primitives import input as input_primitive
 
-    return apply(input_primitive, [], {"type": type, "name": name, "serial": next(_serials)})[0]
+    return unique(input_primitive, {"type": type, "name": name, "serial": next(_serials)}, type)

@@ -41,12 +41,12 @@ def as_tensor(x: Any, dtype: str | None = None) -> Any:
 def _convert(x: Any, dtype: str | None) -> Any:
     if isinstance(x, (bool, int, float)):
         return scalar(x, dtype or _dtype_of_number(x))
+    if hasattr(x, "__tensor__"):
+        return as_tensor(x.__tensor__())
     if isinstance(x, Tensor):
         return x
     if isinstance(x, np.ndarray):
         return _checked(x)
-    if hasattr(x, "__tensor__"):
-        return as_tensor(x.__tensor__())
     if isinstance(x, (list, tuple)):
         return _from_list(x)
     if x is None:
@@ -228,6 +228,8 @@ def binary(primitive: Primitive, x1: Any, x2: Any, also: tuple[Any, ...] = ()) -
 
 def pair(x1: Any, x2: Any, also: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Two operands promoted to one dtype (a float if `also` has float) and brought to one shape."""
+    if not also and type(x1) is Tensor and type(x2) is Tensor and x1.dtype == x2.dtype:
+        return together(x1, x2)
     is_number1, is_number2 = isinstance(x1, (bool, int, float)), isinstance(x2, (bool, int, float))
     if is_number1 and is_number2:
         return together(*promote(x1, x2, also=also))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from lamina.ir import symbolic
+from lamina.ir.symbolic import is_symbolic, record
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,8 +24,8 @@ def op(function: Function) -> Function:
 
     @wraps(function)
     def call(*arguments: Any, **keywords: Any) -> Any:
-        if symbolic.is_symbolic(arguments, keywords):
-            return symbolic.record(call, arguments, keywords)
+        if is_symbolic(arguments, keywords):
+            return record(call, arguments, keywords)
         return function(*arguments, **keywords)
 
     OPS[function.__name__] = call
