@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from lamina.backends.cpu import jit
+from lamina.backends.cpu.emit import Module, Part
 from lamina.backends.cpu.image import Image, LinkError
 from lamina.backends.cpu.target import Target
 
@@ -147,3 +148,49 @@ def test_arm_references_are_linked() -> None:
     constants = image.code.index(struct.pack("<4f", 1, 2, 3, 4))
     assert set(found) == {image.symbols["table"], constants}
     assert set(image.fixups) == {image.symbols["table"], image.symbols["table"] + 8}
+
+
+def two_functions() -> Module:
+    """`twice`, plain, calls `add`; both are long enough for parts of their own."""
+    module = Module()
+    module.constant_array("numbers", "double", [1.5])
+    padding = "\n".join(f"  %z{number} = fadd double %x, {number}.0" for number in range(2000))
+    module.functions["add"] = (
+        "define internal double @add(double %x) #0 {\nentry:\n"
+        f"{padding}\n  %n = load double, ptr @numbers\n  %y = fadd double %x, %n\n  ret double %y\n}}\n"
+    )
+    again = "  %w = call double @add(double %y)\n  ret double %w\n}\n"
+    endings = {"twice #1": again, "once #0": "  ret double %y\n}\n"}
+    for name, ending in endings.items():
+        called, attributes = name.split()
+        module.functions[called] = (
+            f"define double @{called}(double %x) {attributes} {{\nentry:\n{padding}\n"
+            f"  %y = call double @add(double %x)\n{ending}"
+        )
+    return module
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_parts_that_call_each_other_are_one_program(threads: int) -> None:
+    parts = two_functions().parts(threads)
+    assert [part.is_plain for part in parts] == [True] + [False] * min(threads, 2)
+    code = jit.load(jit.compile_parts(parts, HOST, threads))
+    assert call(code, "twice", ctypes.c_double, 2.0) == 5.0
+    assert call(code, "once", ctypes.c_double, 2.0) == 3.5
+
+
+def test_a_part_without_the_others_is_refused() -> None:
+    plain, *_ = two_functions().parts(2)
+    with pytest.raises(LinkError, match="add"):
+        jit.compile_parts([plain], HOST, 1)
+
+
+def test_a_failure_in_one_of_the_threads_is_raised() -> None:
+    with pytest.raises(RuntimeError, match="parsing error"):
+        jit.compile_parts([Part(ADD), Part("define void @f() { ret i32 }")], HOST, 2)
+
+
+def test_the_lock_of_llvmlite_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = jit.compile_object(TABLE, HOST)
+    monkeypatch.setattr(jit, "_unlocked_library", lambda: None)
+    assert jit.compile_object(TABLE, HOST) == alone

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -51,6 +52,8 @@ class CpuBackend:
 def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
     """Everything that happens on a cache miss."""
     from lamina.backends.cpu import jit
+
+    loading = jit.load_llvm()  # while the program is made ready for it
     from lamina.backends.cpu.assemble import Assembler
     from lamina.backends.cpu.decompose import decompose
     from lamina.backends.cpu.plan import make_plan
@@ -69,11 +72,14 @@ def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
     plan = make_plan(optimized.with_results(decompose(optimized.graph.outputs)))
     lap("fuse and plan")
     assembly = Assembler(plan, target).assemble()
-    text = assembly.module.text()
+    threads = config.num_threads or target.cores
+    parts = assembly.module.parts(threads)
     lap("emit")
-    code = jit.compile_object(text, target)
+    loading.join()
+    lap("load LLVM")
+    code = jit.compile_parts(parts, target, threads)
     lap("machine code")
-    _dump(program, optimized, assembly.kernels_text, text, target)
+    _dump(program, optimized, assembly.kernels_text, assembly.module.text, target)
     constants = [value.constant for value in plan.constants]
     blob = bytearray()
     described = []
@@ -136,7 +142,9 @@ def _revisions() -> tuple[str, ...]:
     return str(llvmlite.__version__), *stamps
 
 
-def _dump(program: Program, optimized: Program, kernels: list[str], text: str, target: Target) -> None:
+def _dump(
+    program: Program, optimized: Program, kernels: list[str], text_of: Callable[[], str], target: Target
+) -> None:
     """What LAMINA_DEBUG asks to see, on standard error."""
     if not config.debug:
         return
@@ -148,6 +156,6 @@ def _dump(program: Program, optimized: Program, kernels: list[str], text: str, t
     if config.wants("kernels"):
         print(f"-- kernels of {program.name}\n" + "\n".join(kernels), file=sys.stderr)
     if config.wants("llvm"):
-        print(f"-- LLVM IR of {program.name}\n{text}", file=sys.stderr)
+        print(f"-- LLVM IR of {program.name}\n{text_of()}", file=sys.stderr)
     if config.wants("assembly"):
-        print(f"-- assembly of {program.name}\n{jit.assembly(text, target)}", file=sys.stderr)
+        print(f"-- assembly of {program.name}\n{jit.assembly(text_of(), target)}", file=sys.stderr)

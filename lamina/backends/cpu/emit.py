@@ -10,6 +10,7 @@ and scalars.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,20 @@ def lane_constants(values: Sequence[Any], element: str) -> Register:
     )
 
 
+_NAME = re.compile(r"@([\w.]+)")
+_HEAD = re.compile(r"define (?:internal )?(\w+) @([\w.]+)\((.*)\) (#\d)")
+_PARAMETER = re.compile(r" %\w+")
+_WORTH_A_PART = 40_000  # characters: compiling a module of its own takes a millisecond or two
+
+
+@dataclass(frozen=True)
+class Part:
+    """The text of an LLVM module. is_plain: nothing in it is worth LLVM's attention."""
+
+    text: str
+    is_plain: bool = False
+
+
 class Module:
     """The text of one LLVM module: functions, and the intrinsics they call."""
 
@@ -131,10 +146,61 @@ class Module:
         )
 
     def text(self) -> str:
-        parts = [*self.globals.values(), *self.declarations.values(), *self.functions.values()]
-        parts.append(f"attributes #0 = {{ {self.attributes} }}")
-        parts.append(f"attributes #1 = {{ {self.attributes} optnone noinline }}")
-        return "\n".join(parts) + "\n"
+        return "\n".join(
+            [
+                *self.globals.values(), *self.declarations.values(), *self.functions.values(),
+                *self._attribute_lines(),
+            ]
+        )  # fmt: skip
+
+    def parts(self, count: int) -> list[Part]:
+        """The same as several modules that may be compiled side by side: the plain functions in one, the
+        others in up to `count` of about the same length.
+        """
+        plain = [name for name, text in self.functions.items() if _head(text)[4] == "#1"]
+        others = [name for name in self.functions if name not in plain]
+        length = sum(len(self.functions[name]) for name in others)
+        bins: list[list[str]] = [[] for _ in range(max(1, min(count, length // _WORTH_A_PART)))]
+        filled = [0] * len(bins)
+        for name in sorted(others, key=lambda name: -len(self.functions[name])):
+            emptiest = filled.index(min(filled))
+            bins[emptiest].append(name)
+            filled[emptiest] += len(self.functions[name])
+        found = [Part(self._part(names)) for names in bins if names]
+        return [Part(self._part(plain), is_plain=True), *found] if plain else found
+
+    def _part(self, names: Sequence[str]) -> str:
+        """A module with these functions, which are visible to the others; it declares those it calls."""
+        texts = [self.functions[name].replace("define internal", "define", 1) for name in names]
+        texts = [text.replace("define", "define dso_local", 1) for text in texts]
+        used = dict.fromkeys(name for text in texts for name in _NAME.findall(text))
+        own = set(names)
+        called = [_head(self.functions[name]) for name in used if name in self.functions and name not in own]
+        return "\n".join(
+            [
+                *(text for name, text in self.globals.items() if name in used),
+                *(text for name, text in self.declarations.items() if name in used),
+                *(
+                    f"declare dso_local {head[1]} @{head[2]}({_PARAMETER.sub('', head[3])}) {head[4]}"
+                    for head in called
+                ),
+                *texts,
+                *self._attribute_lines(),
+            ]
+        )
+
+    def _attribute_lines(self) -> tuple[str, str]:
+        return (
+            f"attributes #0 = {{ {self.attributes} }}",
+            f"attributes #1 = {{ {self.attributes} optnone noinline }}\n",
+        )
+
+
+def _head(function: str) -> re.Match[str]:
+    """(all, result, name, parameters, attributes) of the text of a function."""
+    found = _HEAD.match(function.lstrip())
+    assert found is not None, function[:80]
+    return found
 
 
 @dataclass

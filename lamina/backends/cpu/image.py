@@ -1,4 +1,4 @@
-"""Machine code as a flat, position-independent image: link an object once, then load it with one copy.
+"""Machine code as a flat, position-independent image: link objects once, then load it with one copy.
 
 LLVM always writes ELF here, on every system, so one small linker serves all of them; `link` lays the sections
 out behind each other and resolves the references between them. `Code` puts an image into memory. Both do
@@ -83,45 +83,70 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQq")
 
 
-def link(object_file: bytes) -> Image:
-    """The image of one relocatable ELF object. Raises LinkError when it does not stand alone."""
-    if object_file[:6] != b"\x7fELF\x02\x01":
-        raise LinkError("Expected a 64-bit little-endian ELF object.")
-    (machine,) = struct.unpack_from("<H", object_file, 18)
-    (table,) = struct.unpack_from("<Q", object_file, 40)
-    (count,) = struct.unpack_from("<H", object_file, 60)
-    sections = [_Section(*_SECTION.unpack_from(object_file, table + 64 * index)) for index in range(count)]
+class _Object:
+    """One relocatable ELF object: its sections, where they lie in the image, its symbols."""
 
+    def __init__(self, data: bytes) -> None:
+        if data[:6] != b"\x7fELF\x02\x01":
+            raise LinkError("Expected a 64-bit little-endian ELF object.")
+        self.data = data
+        (self.machine,) = struct.unpack_from("<H", data, 18)
+        (table,) = struct.unpack_from("<Q", data, 40)
+        (count,) = struct.unpack_from("<H", data, 60)
+        self.sections = [_Section(*_SECTION.unpack_from(data, table + 64 * index)) for index in range(count)]
+        self.places: dict[int, int] = {}
+        self.names: list[str] = []
+        self.offsets: list[int | None] = []
+
+    def place(self, code: bytearray) -> None:
+        """Append what the program needs in memory, and find out where the symbols are now."""
+        data, sections = self.data, self.sections
+        for index, section in enumerate(sections):
+            if not section.flags & _ALLOCATED or section.kind not in (_PROGBITS, _NOBITS) or not section.size:
+                continue
+            if _text(data, sections[_names_index(data)], section.name).startswith(".eh_frame"):
+                continue
+            code.extend(bytes(-len(code) % max(section.alignment, 1)))
+            self.places[index] = len(code)
+            code.extend(data[section.offset : section.offset + section.size])
+            if section.kind == _NOBITS or (
+                section.flags & _WRITABLE and not _is_constant(data, sections, index)
+            ):
+                raise LinkError("The object has writable data; keep such state in memory that is passed in.")
+        self.names, self.offsets = _symbols(data, sections, self.places)
+
+    def resolve(self, code: bytearray, defined: dict[str, int], fixups: list[int]) -> None:
+        """Write the references of the code, once all objects have been placed."""
+        for section in self.sections:
+            if section.kind != _RELA or section.info not in self.places:
+                continue
+            for entry in range(section.offset, section.offset + section.size, 24):
+                offset, info, addend = _RELOCATION.unpack_from(self.data, entry)
+                place, symbol = self.places[section.info] + offset, info >> 32
+                name, target = self.names[symbol], self.offsets[symbol]
+                if target is None:
+                    target = defined.get(name)
+                if target is None:
+                    raise LinkError(f"The object refers to '{name}', which it does not define.")
+                _relocate(self.machine, info & 0xFFFFFFFF, code, place, target + addend, fixups, name)
+
+
+def link(*object_files: bytes) -> Image:
+    """The image of relocatable ELF objects. Raises LinkError when together they do not stand alone."""
+    objects = [_Object(data) for data in object_files]
     code = bytearray()
-    places: dict[int, int] = {}
-    for index, section in enumerate(sections):
-        if not section.flags & _ALLOCATED or section.kind not in (_PROGBITS, _NOBITS) or not section.size:
-            continue
-        if _text(object_file, sections[_names_index(object_file)], section.name).startswith(".eh_frame"):
-            continue
-        code.extend(bytes(-len(code) % max(section.alignment, 1)))
-        places[index] = len(code)
-        code.extend(object_file[section.offset : section.offset + section.size])
-        if section.kind == _NOBITS or (
-            section.flags & _WRITABLE and not _is_constant(object_file, sections, index)
-        ):
-            raise LinkError("The object has writable data; keep such state in memory that is passed in.")
-
-    names, offsets = _symbols(object_file, sections, places)
+    for each in objects:
+        each.place(code)
+    defined = {
+        name: offset
+        for each in objects
+        for name, offset in zip(each.names, each.offsets)
+        if name and offset is not None
+    }
     fixups: list[int] = []
-    for section in sections:
-        if section.kind != _RELA or section.info not in places:
-            continue
-        for entry in range(section.offset, section.offset + section.size, 24):
-            offset, info, addend = _RELOCATION.unpack_from(object_file, entry)
-            place, symbol = places[section.info] + offset, info >> 32
-            if offsets[symbol] is None:
-                raise LinkError(f"The object refers to '{names[symbol]}', which it does not define.")
-            _relocate(
-                machine, info & 0xFFFFFFFF, code, place, offsets[symbol] + addend, fixups, names[symbol]
-            )
-    exported = {name: offset for name, offset in zip(names, offsets) if name and offset is not None}
-    return Image(bytes(code), exported, tuple(fixups))
+    for each in objects:
+        each.resolve(code, defined, fixups)
+    return Image(bytes(code), defined, tuple(fixups))
 
 
 def _names_index(data: bytes) -> int:
