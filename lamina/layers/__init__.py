@@ -42,9 +42,8 @@ from lamina.layers.global_pooling import (
     GlobalMaxPooling3D,
 )
 from lamina.layers.hashing import HashedCrossing, Hashing
+from lamina.layers.image_boxes import MaxNumBoundingBoxes
 from lamina.layers.image_color import (
-    AutoContrast,
-    Equalization,
     RandomBrightness,
     RandomColorDegeneration,
     RandomContrast,
@@ -56,6 +55,12 @@ from lamina.layers.image_color import (
     RandomSaturation,
     RandomSharpness,
     Solarization,
+)
+from lamina.layers.image_elastic import RandomElasticTransform
+from lamina.layers.image_equalization import (
+    AutoContrast,
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
 )
 from lamina.layers.image_geometry import (
     RandomCrop,
@@ -179,6 +184,7 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -239,6 +245,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
+    "MaxNumBoundingBoxes",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -262,6 +269,7 @@ __all__ = [
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomElasticTransform",
     "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import ops, random
-from lamina.layers.arguments import integer_tuple, number, positive_integer
+from lamina.layers.arguments import integer_tuple, number
 from lamina.layers.image_layer import (
     Factor,
-    ImageLayer,
     RandomImageLayer,
     factor_range,
     per_image,
@@ -359,77 +358,6 @@ class Solarization(RandomImageLayer):
             "threshold_factor": self.threshold_factor,
             "value_range": self.value_range,
         }
-
-
-@REGISTRY.register
-class AutoContrast(ImageLayer):
-    """Stretches each channel of each image over the whole of `value_range`; an even channel stays.
-
-    The shape stays. Raises ArgumentError for a `value_range` that is none.
-
-    >>> AutoContrast()(np.array([[[[50.0], [100.0]]]]))[0, 0, :, 0]
-    Array([  0., 255.], dtype=float32)
-    """
-
-    def __init__(self, value_range: Range = (0, 255), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range_of(value_range, self)
-
-    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
-        images = self._as_floats(images)
-        low = ops.min(images, axis=(1, 2), keepdims=True)
-        high = ops.max(images, axis=(1, 2), keepdims=True)
-        even = high <= low
-        darkest, brightest = self.value_range
-        share = (images - low) / ops.where(even, 1.0, high - low)
-        return ops.where(even, images, darkest + share * (brightest - darkest))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "value_range": self.value_range}
-
-
-@REGISTRY.register
-class Equalization(ImageLayer):
-    """Changes the values of each channel of each image so that all become equally frequent.
-
-    bins: how many different values there are afterwards, at most. The shape stays. Raises ArgumentError for a
-    `value_range` or `bins` that make no sense.
-
-    >>> Equalization()(np.array([[[[10.0], [11.0], [12.0]]]]))[0, 0, :, 0]
-    Array([  0., 128., 255.], dtype=float32)
-    """
-
-    def __init__(
-        self, value_range: Range = (0, 255), bins: int = 256, data_format: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(data_format, **kwargs)
-        self.value_range = value_range_of(value_range, self)
-        self.bins = positive_integer(bins, "bins", self)
-
-    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
-        images = self._as_floats(images)
-        if not training:
-            return images
-        count, height, width, channels = images.shape
-        levels = rescaled(images, self.value_range, _BYTES)
-        bins = ops.cast(ops.clip(levels * ((self.bins - 1) / 255.0), 0, self.bins - 1), "int32")
-        # One histogram after another: every channel of every image has `bins` numbers of its own.
-        table = ops.reshape(ops.arange(count * channels), (count, 1, 1, channels)) * self.bins
-        places = ops.reshape(bins + table, (-1,))
-        ones = ops.ones(places.shape, dtype="float32")
-        histogram = ops.segment_sum(ones, places, num_segments=count * channels * self.bins)
-        below = ops.cumsum(ops.reshape(histogram, (count * channels, self.bins)), axis=1)
-        first = ops.min(ops.where(below > 0, below, float(height * width)), axis=1, keepdims=True)
-        spread = height * width - first
-        look_up = ops.round((below - first) * 255.0 / ops.where(spread > 0, spread, 1.0))
-        flat = ops.reshape(ops.clip(look_up, *_BYTES), (-1,))
-        equalized = ops.reshape(ops.take(flat, places), images.shape)
-        even = ops.reshape(spread <= 0, (count, 1, 1, channels))
-        equalized = ops.where(even, levels, ops.cast(equalized, images.dtype))
-        return rescaled(equalized, _BYTES, self.value_range)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "value_range": self.value_range, "bins": self.bins}
 
 
 @REGISTRY.register

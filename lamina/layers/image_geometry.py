@@ -7,10 +7,12 @@ from typing import Any
 
 from lamina import ops
 from lamina.core.errors import ShapeError
+from lamina.layers import boxes
 from lamina.layers.arguments import choice, number, positive_integer
 from lamina.layers.image_layer import FILL_MODES, Factor, RandomImageLayer, factor_range, per_image
 from lamina.layers.input_spec import describe_layer
 from lamina.layers.registry import REGISTRY
+from lamina.ops.linear_maps import homography
 
 
 @REGISTRY.register
@@ -57,6 +59,21 @@ class RandomFlip(RandomImageLayer):
                     images = ops.where(chosen, ops.flip(images, axis=axis), images)
         return images
 
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        if not training or transformation is None:
+            return None
+        left, top, right, bottom = (corners[..., place] for place in range(4))
+        height, width = image_size
+        if "horizontal" in transformation:
+            flipped = transformation["horizontal"][:, None]
+            left, right = ops.where(flipped, width - right, left), ops.where(flipped, width - left, right)
+        if "vertical" in transformation:
+            flipped = transformation["vertical"][:, None]
+            top, bottom = ops.where(flipped, height - bottom, top), ops.where(flipped, height - top, bottom)
+        return ops.stack([left, top, right, bottom], axis=-1)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}
 
@@ -92,6 +109,13 @@ class _Warp(RandomImageLayer):
             return images
         matrix = self._matrix(transformation, *images.shape[1:3])
         return ops.image.affine_transform(images, matrix, interpolation, self.fill_mode, self.fill_value)
+
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        if not training or transformation is None:
+            return None
+        return boxes.mapped(corners, boxes.inverse_affine(self._matrix(transformation, *image_size)))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -347,6 +371,14 @@ class RandomPerspective(RandomImageLayer):
         )
         return ops.where(per_image(transformation["apply_perspective"]), ops.cast(seen, images.dtype), images)
 
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        if not training or transformation is None:
+            return None
+        seen = boxes.mapped(corners, homography(transformation["start_points"], transformation["end_points"]))
+        return ops.where(ops.reshape(transformation["apply_perspective"], (-1, 1, 1)), seen, corners)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -402,6 +434,14 @@ class RandomCrop(RandomImageLayer):
             size = (self.height, self.width)
             return ops.image.resize(masks, size, interpolation="nearest", crop_to_aspect_ratio=True)
         return ops.cast(self.transform_images(masks, transformation, training), masks.dtype)
+
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        if transformation is None:
+            return boxes.resized(corners, image_size, (self.height, self.width), "crop")
+        top, left = (ops.cast(start, corners.dtype) for start in transformation)
+        return corners - ops.stack([left, top, left, top])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if len(input_shape) < 3:

@@ -161,6 +161,25 @@ class MixUp(RandomImageLayer):
     def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
         return _mixed_labels(labels, transformation, self) if training and transformation else labels
 
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Any],
+        transformation: Any,
+        training: bool = True,
+        image_size: tuple[int, int] | None = None,
+    ) -> dict[str, Any]:
+        """The boxes of both images, one after another."""
+        if not training or transformation is None:
+            return bounding_boxes
+        order = transformation["permutation_order"]
+        return {
+            name: ops.concatenate([entry, ops.take(entry, order, axis=0)], axis=1)
+            for name, entry in bounding_boxes.items()
+        }
+
+    def _number_of_boxes(self, number: int | None, training: bool) -> int | None:
+        return 2 * number if training and number is not None else number
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}
 
@@ -178,6 +197,8 @@ class CutMix(_Boxes):
 
     Source: S. Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers" (2019).
     """
+
+    _moves_boxes = False
 
     def __init__(
         self, factor: Factor = 1.0, seed: int | None = None, data_format: str | None = None, **kwargs: Any

@@ -9,8 +9,6 @@ from lamina import ops, random
 from lamina.core.serialization import deserialize_object, serialize_object
 from lamina.layers.arguments import number, positive_integer
 from lamina.layers.image_color import (
-    AutoContrast,
-    Equalization,
     RandomBrightness,
     RandomColorDegeneration,
     RandomContrast,
@@ -20,6 +18,7 @@ from lamina.layers.image_color import (
     RandomSharpness,
     Solarization,
 )
+from lamina.layers.image_equalization import AutoContrast, Equalization
 from lamina.layers.image_geometry import RandomRotation, RandomShear, RandomTranslation
 from lamina.layers.image_layer import Factor, ImageLayer, RandomImageLayer, factor_range, value_range_of
 from lamina.layers.layer import Layer
@@ -190,6 +189,21 @@ class RandAugment(_Policy):
         for draw in transformation or ():
             images = self._applied(images, draw)
         return images
+
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        def branch(change: ImageLayer, drawn: Any) -> Callable[[Any], Any]:
+            def moved(places: Any) -> Any:
+                found = change._moved_boxes(places, drawn, image_size, training)
+                return places if found is None else ops.cast(found, places.dtype)
+
+            return moved
+
+        for chosen, drawn in transformation or ():
+            branches = [branch(*pair) for pair in zip(self._changes, drawn, strict=True)]
+            corners = ops.switch(chosen, branches, corners)
+        return corners
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_ops": self.num_ops}

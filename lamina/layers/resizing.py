@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import ops
 from lamina.core.errors import ArgumentError
+from lamina.layers import boxes
 from lamina.layers.arguments import choice, number, positive_integer
 from lamina.layers.image_layer import ImageLayer
 from lamina.layers.input_spec import describe_layer
@@ -26,6 +27,16 @@ class _Sized(ImageLayer):
 
     def _sized(self, images: Any, interpolation: str) -> Any:
         raise NotImplementedError
+
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        return boxes.resized(corners, image_size, (self.height, self.width), self._aspect)
+
+    @property
+    def _aspect(self) -> str | None:
+        """How images are brought to another aspect ratio: "crop", "pad", or None for distortion."""
+        return "crop"
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-3], self.height, self.width, input_shape[-1])
@@ -86,6 +97,10 @@ class Resizing(_Sized):
             fill_value=self.fill_value,
         )
 
+    @property
+    def _aspect(self) -> str | None:
+        return "crop" if self.crop_to_aspect_ratio else "pad" if self.pad_to_aspect_ratio else None
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -121,3 +136,11 @@ class CenterCrop(_Sized):
             return ops.image.resize(images, size, interpolation=interpolation, crop_to_aspect_ratio=True)
         top, left = top // 2, left // 2
         return images[:, top : top + self.height, left : left + self.width]
+
+    def _moved_boxes(
+        self, corners: Any, transformation: Any, image_size: tuple[int, int], training: bool
+    ) -> Any:
+        top, left = image_size[0] - self.height, image_size[1] - self.width
+        if top < 0 or left < 0:
+            return super()._moved_boxes(corners, transformation, image_size, training)
+        return corners - [left // 2, top // 2, left // 2, top // 2]

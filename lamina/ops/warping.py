@@ -226,14 +226,19 @@ def elastic_transform(
     document analysis" (2003). alpha: how far pixels move; sigma: how smooth the field is, in pixels. seed: a
     whole number or a `SeedGenerator`; the global one by default.
     """
-    if interpolation not in ORDERS:
-        raise unknown_name("interpolation", interpolation, ORDERS)
     x, restore = batch_of_images(images, data_format)
     batch, height, width, _ = x.shape
-    size = int(6 * sigma) | 1
-    field = random.normal(random.key_of(seed), (batch, height, width, 2), 0.0, sigma, config.floatx)
-    smooth = multiply(gaussian_blur(field, (size, size), (sigma, sigma)), alpha)
-    column = as_tensor(np.arange(width, dtype=np.float32)[None, None, :], dtype_of(smooth))
-    row = as_tensor(np.arange(height, dtype=np.float32)[None, :, None], dtype_of(smooth))
-    places = [add(smooth[..., 0], row), add(smooth[..., 1], column)]
-    return restore(sample(x, places, ORDERS[interpolation], fill_mode, fill_value))
+    noise = random.normal(random.key_of(seed), (batch, height, width, 2), 0.0, sigma, config.floatx)
+    smooth = gaussian_blur(noise, int(6 * sigma) | 1, (sigma, sigma))
+    return restore(displaced(x, multiply(smooth, alpha), interpolation, fill_mode, fill_value))
+
+
+def displaced(images: Any, shifts: Any, interpolation: str, fill_mode: str, fill_value: float) -> Any:
+    """Images [batch, height, width, channels] whose pixels are taken `shifts` [..., 2] (down, right) away."""
+    if interpolation not in ORDERS:
+        raise unknown_name("interpolation", interpolation, ORDERS)
+    _, height, width, _ = images.shape
+    column = as_tensor(np.arange(width, dtype=np.float32)[None, None, :], dtype_of(shifts))
+    row = as_tensor(np.arange(height, dtype=np.float32)[None, :, None], dtype_of(shifts))
+    places = [add(shifts[..., 0], row), add(shifts[..., 1], column)]
+    return sample(images, places, ORDERS[interpolation], fill_mode, fill_value)

@@ -22,6 +22,7 @@ from lamina.random import set_random_seed
 from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.training.py_dataset import PyDataset
 from lamina.training.py_dataset import PyDataset as Sequence
+from lamina.utils import bounding_boxes
 from lamina.utils.drawing import model_to_dot, plot_model
 from lamina.utils.image_folders import image_dataset_from_directory
 from lamina.utils.images import array_to_img, img_to_array, load_img, save_img
@@ -41,6 +42,7 @@ __all__ = [
     "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",

@@ -51,8 +51,10 @@ COVERED = {
         Normalization RMSNormalization SpatialDropout1D SpatialDropout2D SpatialDropout3D
         SpectralNormalization UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
         ZeroPadding2D ZeroPadding3D
-        AugMix AutoContrast CenterCrop CutMix Equalization MixUp Pipeline RandAugment
+        AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
+        Equalization MixUp Pipeline RandAugment
         RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+        MaxNumBoundingBoxes RandomElasticTransform
         RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
         RandomPerspective RandomPosterization RandomRotation RandomSaturation
         RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization
@@ -208,6 +210,10 @@ COVERED = {
         pack_x_y_sample_weight pad_sequences plot_model register_keras_serializable save_img
         serialize_keras_object set_random_seed split_dataset standardize_dtype
         timeseries_dataset_from_array to_categorical unpack_x_y_sample_weight
+    """,
+    "utils.bounding_boxes": """
+        affine_transform clip_to_image_size compute_ciou compute_iou convert_format crop
+        decode_deltas_to_boxes encode_box_to_deltas pad
     """,
     "visualization": """
         draw_bounding_boxes draw_segmentation_masks plot_bounding_box_gallery plot_image_gallery

@@ -25,6 +25,11 @@ AUGMENTATIONS = {
     "AutoContrast": lambda L: L.AutoContrast(),
     "Equalization": lambda L: L.Equalization(),
     "RandomGaussianBlur": lambda L: L.RandomGaussianBlur(0.9, 5, (0.5, 2.0), **SEED),
+    "RandomElasticTransform": lambda L: L.RandomElasticTransform((0.5, 0.9), (0.4, 0.8), **SEED),
+    "ContrastLimitedAdaptiveHistogramEqualization": lambda L: L.ContrastLimitedAdaptiveHistogramEqualization(
+        tile_grid_size=(2, 3)
+    ),
+    "MaxNumBoundingBoxes": lambda L: L.MaxNumBoundingBoxes(3),
     "RandomErasing": lambda L: L.RandomErasing((0.6, 0.9), fill_value=9.0, **SEED),
     "MixUp": lambda L: L.MixUp(0.4, **SEED),
     "CutMix": lambda L: L.CutMix((0.5, 0.9), **SEED),
@@ -39,4 +44,4 @@ AUGMENTATIONS = {
 # What comes out of images (4, 7, 8, 3), where it is another shape.
 SHAPES = {"RandomCrop": (4, 5, 4, 3), "Resizing": (4, 5, 9, 3), "CenterCrop": (4, 5, 4, 3)}
 # Layers that do the same whether training or not.
-ALWAYS = {"AutoContrast", "Resizing", "CenterCrop"}
+ALWAYS = {"AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Resizing", "CenterCrop"}

@@ -74,6 +74,7 @@ WITH_THE_DRAWS_OF_KERAS = [
     "RandomContrast", "RandomHue", "RandomSaturation", "RandomColorDegeneration", "RandomSharpness",
     "RandomPosterization", "RandomInvert", "RandomGrayscale", "Solarization", "RandomGaussianBlur",
     "RandomErasing", "MixUp", "CutMix", "RandomRotation", "AutoContrast", "Resizing", "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes",
 ]  # fmt: skip
 
 
@@ -153,6 +154,148 @@ def test_masks_move_with_the_images(images):
             np.testing.assert_array_equal(moved["segmentation_masks"], moved["images"])
 
 
+# --- bounding boxes --------------------------------------------------------------------------------
+
+
+def boxed(layer, corners=((0, 0, 2, 2),), size=(4, 4), **more):
+    """What becomes of an image that is black but for its boxes, and of the boxes."""
+    corners = np.array(corners, "float32")
+    image = np.zeros((*size, 1), "float32")
+    for left, top, right, bottom in corners.astype(int):
+        image[top:bottom, left:right] = 255.0
+    labels = np.arange(1, len(corners) + 1)
+    data = {"images": image, "bounding_boxes": {"boxes": corners, "labels": labels}, **more}
+    changed = layer(data, training=True)
+    return changed["images"][..., 0], changed["bounding_boxes"]
+
+
+MOVES = {
+    "flip": lambda L, **k: L.RandomFlip(seed=4, **k),
+    "rotation": lambda L, **k: L.RandomRotation((0.25, 0.25), fill_mode="constant", **k),
+    "translation": lambda L, **k: L.RandomTranslation((0.25, 0.25), (-0.1, -0.1), fill_mode="constant", **k),
+    "zoom": lambda L, **k: L.RandomZoom((1.0, 1.0), fill_mode="constant", **k),
+    "crop": lambda L, **k: L.RandomCrop(12, 15, seed=1, **k),
+    "center crop": lambda L, **k: L.CenterCrop(14, 12, **k),
+    "center crop of small images": lambda L, **k: L.CenterCrop(30, 40, **k),
+    "resizing": lambda L, **k: L.Resizing(40, 60, interpolation="nearest", **k),
+    "resizing, cropped": lambda L, **k: L.Resizing(30, 30, crop_to_aspect_ratio=True, **k),
+    "resizing, padded": lambda L, **k: L.Resizing(40, 40, pad_to_aspect_ratio=True, **k),
+    "perspective": lambda L, **k: L.RandomPerspective((1.0, 1.0), scale=0.3, seed=2, **k),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_boxes_move_with_the_images(name):
+    """The box is around what became of the bright rectangle, as far as pixels can tell."""
+    image, moved = boxed(MOVES[name](layers, bounding_box_format="xyxy"), [(6, 5, 11, 13)], size=(20, 20))
+    rows, columns = np.nonzero(np.asarray(image) > 100.0)
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(moved["boxes"][0], seen, atol=1.01 if "p" in name or "c" in name else 0.51)
+    assert moved["labels"].tolist() == [1]
+
+
+@pytest.mark.parametrize("form", ["yxyx", "center_xywh", "rel_xywh"])
+def test_boxes_of_other_formats(form):
+    from lamina.utils.bounding_boxes import convert_format
+
+    corners = np.array([[[3.0, 2.0, 8.0, 9.0]]], "float32")
+    for name in ("flip", "resizing", "crop"):
+        plain = MOVES[name](layers, bounding_box_format="xyxy")
+        other = MOVES[name](layers, bounding_box_format=form)
+        images, labels = np.zeros((1, 20, 20, 1)), np.ones((1, 1), "int32")
+        expected = plain({"images": images, "bounding_boxes": {"boxes": corners, "labels": labels}})
+        given = {"boxes": convert_format(corners, "xyxy", form, 20, 20), "labels": labels}
+        found = other({"images": images, "bounding_boxes": given})
+        size = expected["images"].shape[1:3]
+        wanted = convert_format(expected["bounding_boxes"]["boxes"], "xyxy", form, *size)
+        np.testing.assert_allclose(found["bounding_boxes"]["boxes"], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_boxes_that_leave_the_image():
+    away = layers.RandomTranslation((0.0, 0.0), (0.5, 0.5), bounding_box_format="xyxy")
+    _, moved = boxed(away, [(0, 0, 4, 4), (6, 1, 8, 3), (3, 3, 5, 5)], size=(8, 8))
+    assert moved["labels"].tolist() == [1, -1, 3]
+    np.testing.assert_allclose(moved["boxes"][[0, 2]], [[4, 0, 8, 4], [7, 3, 8, 5]], atol=1e-5)
+
+
+def test_translated_boxes_as_keras(real_keras, rng):
+    corners = rng.uniform(0, 10, (3, 4, 2))
+    given = {"boxes": np.concatenate([corners, corners + 4], -1).astype("float32"),
+             "labels": np.ones((3, 4), "int32")}  # fmt: skip
+    layer, theirs = (
+        module.RandomTranslation(0.3, 0.4, seed=1, bounding_box_format="rel_xyxy")
+        for module in (layers, real_keras.layers)
+    )
+    drawn = theirs.get_random_transformation(np.zeros((3, 14, 16, 1)), training=True)
+    from lamina.utils.bounding_boxes import convert_format
+
+    given = convert_format(given, "xyxy", "rel_xyxy", 14, 16)
+    found = layer.transform_bounding_boxes(
+        given, {"translations": np.asarray(drawn["translations"])}, True, (14, 16)
+    )
+    expected = theirs.transform_bounding_boxes(
+        {"boxes": np.asarray(given["boxes"]), "labels": given["labels"]}, drawn, True
+    )
+    np.testing.assert_allclose(found["boxes"], np.asarray(expected["boxes"]), atol=1e-5)
+    np.testing.assert_array_equal(found["labels"], np.asarray(expected["labels"]))
+
+
+def test_the_number_of_boxes():
+    some = {"boxes": np.ones((2, 2, 4), "float32"), "labels": np.array([[1, 2], [3, 4]])}
+    images = np.zeros((2, 8, 8, 3), "float32")
+    for most, labels in ((1, [[1], [3]]), (3, [[1, 2, -9], [3, 4, -9]])):
+        layer = layers.MaxNumBoundingBoxes(most, fill_value=-9, bounding_box_format="xyxy")
+        found = layer({"images": images, "bounding_boxes": some})["bounding_boxes"]
+        assert found["boxes"].shape == (2, most, 4)
+        assert found["labels"].tolist() == labels
+        symbolic = {"boxes": layers.Input((2, 4)), "labels": layers.Input((2,))}
+        spec = layer({"images": layers.Input((8, 8, 3)), "bounding_boxes": symbolic})
+        assert spec["bounding_boxes"]["boxes"].shape == (None, most, 4)
+    mixed = layers.MixUp(seed=1, bounding_box_format="xyxy")(
+        {"images": images, "bounding_boxes": some}, training=True
+    )["bounding_boxes"]
+    assert mixed["boxes"].shape == (2, 4, 4)
+    assert {tuple(row) for row in mixed["labels"].tolist()} <= {
+        (1, 2, 3, 4),
+        (3, 4, 1, 2),
+        (1, 2, 1, 2),
+        (3, 4, 3, 4),
+    }
+
+
+def test_boxes_through_a_policy(run_traced):
+    layer = layers.RandAugment(factor=0.3, seed=3, bounding_box_format="xyxy")
+    twin = layers.RandAugment(factor=0.3, seed=3, bounding_box_format="xyxy")
+    images = np.zeros((2, 16, 16, 3), "float32")
+    boxes = np.array([[[4, 4, 9, 9]], [[2, 3, 12, 8]]], "float32")
+    labels = np.ones((2, 1), "int32")
+
+    def changed(of):
+        return lambda x, b, n: of({"images": x, "bounding_boxes": {"boxes": b, "labels": n}}, training=True)[
+            "bounding_boxes"
+        ]["boxes"]
+
+    several = [changed(layer)(images, boxes, labels) for _ in range(6)]
+    assert any(not np.array_equal(boxes, each) for each in several)
+    np.testing.assert_allclose(run_traced(changed(twin), images, boxes, labels), several[0], atol=1e-4)
+
+
+def test_masks_are_distorted_as_their_images(rng):
+    masks = (rng.uniform(size=(2, 40, 40, 1)) > 0.5).astype("float32")
+    layer = layers.RandomElasticTransform((1.0, 1.0), 0.8, interpolation="nearest", seed=4)
+    found = layer({"images": masks, "segmentation_masks": masks}, training=True)
+    np.testing.assert_array_equal(found["images"], found["segmentation_masks"])
+    assert not np.array_equal(found["images"], masks)
+
+
+def test_elastic_distortion_is_smooth():
+    ramp = np.broadcast_to(np.arange(64, dtype="float32")[:, None, None], (1, 64, 64, 1))
+    layer = layers.RandomElasticTransform((1.0, 1.0), (0.5, 0.5), seed=2)
+    bent = np.asarray(layer(ramp, training=True))[0, 8:-8, 8:-8, 0]
+    assert 0.5 < np.abs(bent - ramp[0, 8:-8, 8:-8, 0]).max() < 15
+    assert np.abs(np.diff(bent, axis=1)).max() < 2.5
+
+
 @pytest.mark.parametrize(
     ("error", "wrong", "fragment"),
     [
@@ -172,10 +315,15 @@ def test_masks_move_with_the_images(images):
         ),
         (ShapeError, lambda: layers.RandomFlip()(np.ones((4, 4))), "x[..., None]"),
         (ArgumentError, lambda: layers.RandomFlip()({"pictures": np.ones((4, 4, 3))}), "'images'"),
+        (ArgumentError, lambda: layers.RandomFlip(bounding_box_format="corners"), "rel_xyxy"),
+        (ArgumentError, lambda: boxed(layers.RandomFlip()), "bounding_box_format='xyxy'"),
+        (ArgumentError, lambda: boxed(layers.CutMix(bounding_box_format="xyxy")), "cannot change"),
         (
             ArgumentError,
-            lambda: layers.RandomFlip()({"images": np.ones((4, 4, 3)), "bounding_boxes": np.ones(4)}),
-            "bounding boxes",
+            lambda: layers.RandomFlip(bounding_box_format="xyxy")(
+                {"images": np.ones((4, 4, 3)), "bounding_boxes": np.ones(4)}
+            ),
+            "'boxes' and 'labels'",
         ),
     ],
 )
@@ -192,6 +340,7 @@ GROUPS = [
      "RandomSharpness", "RandomPosterization"],
     ["RandomInvert", "RandomGrayscale", "Solarization", "AutoContrast", "Equalization", "RandomGaussianBlur",
      "RandomErasing", "MixUp", "CutMix"],
+    ["RandomElasticTransform", "ContrastLimitedAdaptiveHistogramEqualization"],
     ["RandomColorJitter", "RandAugment"],
 ]  # fmt: skip
 
