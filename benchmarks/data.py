@@ -1,13 +1,13 @@
 """Batches from Python against arrays: an epoch from a PyDataset, a generator, a memory-mapped file.
 
-    python -m benchmarks.data
-
-Each figure is the time of an epoch divided by that of the same model on arrays, best of several rounds that
-take turns.
+python -m benchmarks.data [--quick]. A figure is what an epoch takes beyond one of the same model on arrays,
+in per cent: the median over rounds in which all forms take turns. Beside it stands what going through the
+source alone takes, without any training: no library can do that faster, only at the same time.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,9 +17,15 @@ from typing import Any
 import numpy as np
 
 import lamina
+from benchmarks.harness import Figure, conclude, is_quick
 from lamina import layers
 
-ROWS, BATCH, EPOCHS, ROUNDS = 12_800, 128, 3, 3
+ROWS, BATCH = 12_800, 128
+STEPS = ROWS // BATCH
+TARGET = 5.0
+SECONDS = 0.1  # of a training, at least
+# Inputs, hidden units, threads: one leaves a core free for making batches.
+CASES = ((784, 512, 1), (784, 512, None), (784, 128, 1), (64, 64, 1))
 
 
 class Slices(lamina.utils.PyDataset):
@@ -30,7 +36,7 @@ class Slices(lamina.utils.PyDataset):
         self.x, self.y = x, y
 
     def __len__(self) -> int:
-        return len(self.x) // BATCH
+        return STEPS
 
     def __getitem__(self, index: int) -> Any:
         rows = slice(BATCH * index, BATCH * (index + 1))
@@ -50,45 +56,99 @@ def network(inputs: int, hidden: int) -> lamina.Sequential:
     return model
 
 
+def measure(title: str, model: Any, x: Any, y: Any, mapped: Any, rounds: int) -> dict[str, Any]:
+    """Microseconds a batch: of training from each form, and of going through the source alone."""
+    options: dict[str, Any] = {"verbose": 0, "shuffle": False}
+
+    def generator() -> Any:
+        while True:
+            for start in range(0, ROWS, BATCH):
+                yield x[start : start + BATCH], y[start : start + BATCH]
+
+    def through(source: Any) -> Callable[[], None]:
+        def run() -> None:
+            for number in range(STEPS):
+                source[number]
+
+        return run
+
+    def through_generator() -> None:
+        batches = generator()
+        for _ in range(STEPS):
+            next(batches)
+
+    def through_file() -> None:
+        for start in range(0, ROWS, BATCH):
+            mapped[start : start + BATCH].astype("float32")
+
+    # Each with what it costs by itself.
+    forms: dict[str, tuple[Callable[[], None], Callable[..., Any]]] = {
+        "arrays": (lambda: None, lambda **more: model.fit(x, y, batch_size=BATCH, **options, **more)),
+        "PyDataset": (through(Slices(x, y)), lambda **more: model.fit(Slices(x, y), **options, **more)),
+        "PyDataset, 2 workers": (
+            through(Slices(x, y)),
+            lambda **more: model.fit(Slices(x, y, workers=2), **options, **more),
+        ),
+        "generator": (
+            through_generator,
+            lambda **more: model.fit(generator(), steps_per_epoch=STEPS, **options, **more),
+        ),
+        "memory-mapped float16": (
+            through_file,
+            lambda **more: model.fit(mapped, y, batch_size=BATCH, **options, **more),
+        ),
+    }
+    forms["arrays"][1](epochs=1)
+    epochs = max(3, round(SECONDS / seconds(lambda: forms["arrays"][1](epochs=1))))
+    times: dict[str, list[float]] = {name: [] for name in forms}
+    alone: dict[str, list[float]] = {name: [] for name in forms}
+    for number in range(rounds + 1):
+        for name, (source, fit) in forms.items():
+            by_itself, trained = seconds(source), seconds(lambda: fit(epochs=epochs))  # noqa: B023
+            if number:
+                alone[name].append(by_itself)
+                times[name].append(trained / epochs)
+    each = 1e6 * statistics.median(times["arrays"]) / STEPS
+    print(f"\n{title}: {each:.1f} us a step from arrays")
+    found: dict[str, Any] = {"microseconds_from_arrays": each}
+    for name in list(forms)[1:]:
+        ratios = [ours / peer for ours, peer in zip(times[name], times["arrays"])]
+        own = 1e6 * statistics.median(alone[name]) / STEPS
+        found[name] = {"beyond_percent": 100 * (statistics.median(ratios) - 1), "source_microseconds": own}
+        print(
+            f"  {name:24} {found[name]['beyond_percent']:+6.1f} % (best {100 * (min(ratios) - 1):+.1f} %); "
+            f"the source alone {own:.1f} us a batch, {100 * own / each:.1f} % of a step",
+            flush=True,
+        )
+    return found
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
-    for inputs, hidden, threads in ((784, 512, 1), (784, 512, None), (784, 128, 1), (64, 64, 1)):
-        lamina.config.set_num_threads(threads)  # one leaves a core free for making batches
+    results: dict[str, Any] = {}
+    for inputs, hidden, threads in CASES:
+        lamina.config.set_num_threads(threads)
         x = rng.normal(size=(ROWS, inputs)).astype("float32")
         y = rng.integers(0, 10, ROWS).astype("int32")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.npy"
             np.save(path, x.astype("float16"))
             mapped = np.load(path, mmap_mode="r")
-            title = f"{inputs}-{hidden}-{hidden}-10, batch {BATCH}, {threads or 'all'} threads"
-            measure(title, network(inputs, hidden), x, y, mapped)
-
-
-def measure(title: str, model: Any, x: Any, y: Any, mapped: Any) -> None:
-    steps = len(x) // BATCH
-    options = {"epochs": EPOCHS, "verbose": 0, "shuffle": False}
-
-    def generator() -> Any:
-        while True:
-            for start in range(0, len(x), BATCH):
-                yield x[start : start + BATCH], y[start : start + BATCH]
-
-    forms: dict[str, Callable[[], Any]] = {
-        "arrays": lambda: model.fit(x, y, batch_size=BATCH, **options),
-        "PyDataset": lambda: model.fit(Slices(x, y), **options),
-        "PyDataset, 2 workers": lambda: model.fit(Slices(x, y, workers=2), **options),
-        "generator": lambda: model.fit(generator(), steps_per_epoch=steps, **options),
-        "memory-mapped float16": lambda: model.fit(mapped, y, batch_size=BATCH, **options),
-    }
-    best = dict.fromkeys(forms, float("inf"))
-    for _ in range(ROUNDS):
-        for name, fit in forms.items():
-            start = time.perf_counter()
-            fit()
-            best[name] = min(best[name], time.perf_counter() - start)
-    print(f"{title}: {1e6 * best['arrays'] / (EPOCHS * steps):.0f} us a step from arrays")
-    for name in list(forms)[1:]:
-        print(f"  {name:24} {best[name] / best['arrays']:.2f}")
+            of = "all threads" if threads is None else "one thread"
+            title = f"{inputs}-{hidden}-{hidden}-10, batch {BATCH}, {of}"
+            results[title] = measure(title, network(inputs, hidden), x, y, mapped, 3 if is_quick() else 9)
+    figures = [
+        Figure(f"{title}: {form}", found[form]["beyond_percent"], TARGET, "%")
+        for title, found in results.items()
+        for form in ("PyDataset", "generator")
+    ]
+    conclude("data", figures, results)
 
 
 if __name__ == "__main__":

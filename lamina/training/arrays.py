@@ -40,16 +40,20 @@ class Leaf:
     array: np.ndarray[Any, Any]
     columns: tuple[str, ...] | None = None
 
+    def with_array(self, array: np.ndarray[Any, Any]) -> Leaf:
+        """The same leaf of other data."""
+        return Leaf(self.name, array, self.columns)
+
     def slice(self, start: int, stop: int) -> Leaf:
-        return Leaf(self.name, self.array[start:stop], self.columns)
+        return self.with_array(self.array[start:stop])
 
     def take(self, index: np.ndarray[Any, Any]) -> Leaf:
         """Copies of these rows."""
-        return Leaf(self.name, self.array[index], self.columns)
+        return self.with_array(self.array[index])
 
     def loaded(self) -> Leaf:
         """The leaf with its array in memory."""
-        return Leaf(self.name, np.asarray(self.array), self.columns)
+        return self.with_array(np.asarray(self.array))
 
     def place(self, index: tuple[int, ...]) -> str:
         """An element's place in words: "row 17, column 3 ('age')"."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lamina import losses, metrics, ops
@@ -116,13 +117,20 @@ class CompileLoss:
 
     def check_targets(self, y: Any) -> None:
         """DataError when the arrays in `y` (Leaf objects) hold what their losses cannot mean."""
+        for check in self.checks_of(y):
+            check()
+
+    def checks_of(self, y: Any) -> list[Callable[[], None]]:
+        """What these arrays have to pass, as functions that may be called whenever their values change."""
         if self._outputs is None:
-            return
+            return []
         found = self._outputs.match(y, "y", list(dict.fromkeys(term.path for term in self.terms)))
-        for term in self.terms:
-            leaf = found[term.path]
-            if isinstance(leaf, Leaf):
-                targets.check_values(leaf, term.loss, term.output_shape)
+        leaves = ((found[term.path], term) for term in self.terms)
+        return [
+            partial(targets.check_values, leaf, term.loss, term.output_shape)
+            for leaf, term in leaves
+            if isinstance(leaf, Leaf)
+        ]
 
 
 def _no_targets(loss: Any) -> DataError:

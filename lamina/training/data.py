@@ -168,6 +168,10 @@ class DataAdapter:
         """At least one row of data, for building the model and looking at the targets."""
         raise NotImplementedError
 
+    def targets(self) -> Any:
+        """What is known of the targets before the first step, as Leaf objects."""
+        return self.sample().data[1]
+
     def first_batch(self) -> tuple[BatchType, Arrays]:
         """A batch, and its type."""
         batch_type = self.batch_types()[0]
@@ -177,8 +181,11 @@ class DataAdapter:
         """The next epoch starts."""
         raise NotImplementedError
 
-    def take(self, steps: int) -> Work | None:
-        """Up to `steps` batches of one type; None when the epoch is over."""
+    def take(self, steps: int, least: int = 1) -> Work | None:
+        """Up to `steps` batches of one type; None when the epoch is over.
+
+        least: how many are worth a call into native code, for sources whose batches come one by one.
+        """
         raise NotImplementedError
 
     def end_epoch(self) -> None:
@@ -244,7 +251,7 @@ class ArrayAdapter(DataAdapter):
         if not self._repeat:
             self._position = self.data.rows
 
-    def take(self, steps: int) -> Work | None:
+    def take(self, steps: int, least: int = 1) -> Work | None:
         if not self._left:
             return None
         if self._position >= self.data.rows:

@@ -64,17 +64,25 @@ class LazyArray:
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return LazyArray(self._source, self.shape, self.dtype, self._rows[index])
-        wanted = np.asarray(index) + self._rows.start
-        distinct, places = np.unique(wanted, return_inverse=True)  # files are read in order, each row once
-        return self._read(distinct)[places.reshape(-1)]
+        return self._converted(self.as_stored(index))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        found = self._read(slice(self._rows.start, self._rows.stop))
+        found = self._converted(self.as_stored(slice(0, len(self))))
         return found if dtype is None else found.astype(dtype)
 
-    def _read(self, rows: Any) -> Array:
-        found = self._source[rows]
-        if hasattr(found, "toarray"):
-            found = found.toarray()
+    def as_stored(self, rows: Any) -> Array:
+        """These rows - a slice, or an array of numbers - in the dtype that the source has."""
+        if isinstance(rows, slice):
+            chosen = self._rows[rows]
+            return _dense(self._source[chosen.start : chosen.stop])
+        wanted = np.asarray(rows) + self._rows.start
+        distinct, places = np.unique(wanted, return_inverse=True)  # files are read in order, each row once
+        return _dense(self._source[distinct])[places.reshape(-1)]
+
+    def _converted(self, stored: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(found).astype(self.dtype, copy=False)
+            return stored.astype(self.dtype, copy=False)
+
+
+def _dense(found: Any) -> Array:
+    return np.asarray(found.toarray() if hasattr(found, "toarray") else found)

@@ -20,16 +20,18 @@ from lamina.training.data import DataAdapter, Work
 from lamina.training.programs import Programs, logs_of
 
 CHUNK_SECONDS = 0.05
+CALL_SECONDS = 2.5e-4  # ten times what a call costs
 
 
 class Pace:
-    """How many steps fit into a chunk, measured."""
+    """How many steps fit into a chunk, and how many are worth a call, measured."""
 
     def __init__(self) -> None:
-        self.steps = 1
+        self.steps = self.least = 1
 
     def note(self, steps: int, seconds: float) -> None:
-        fitting = int(CHUNK_SECONDS * steps / max(seconds, 1e-9))
+        each = max(seconds, 1e-9) / steps
+        fitting, self.least = int(CHUNK_SECONDS / each), max(1, int(CALL_SECONDS / each))
         # The first calls are slower than those that follow, so the estimate grows step by step.
         self.steps = max(1, min(fitting, 16 * steps if steps >= self.steps else self.steps))
 
@@ -86,7 +88,7 @@ class Loop:
             if steps >= limit:
                 break
             wanted = pace.steps if every is None else told + every - steps
-            work = self._adapter.take(min(wanted, limit - steps))
+            work = self._adapter.take(min(wanted, limit - steps), pace.least)
             if work is None:
                 break
             program = self._programs.get(self._kind, work.batch_type)

@@ -1,138 +1,242 @@
-"""Batches made ahead by a thread, laid one after another into blocks, so that many steps run in one call."""
+"""Batches made ahead by a thread, laid into rings."""
 
 from __future__ import annotations
 
+import queue
+import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
+from lamina.training.alike import Alike
+from lamina.training.data import DataSet, Work
+from lamina.training.rings import RING_BYTES, Ring
 
-from lamina.training.data import Arrays, BatchType, DataSet, Work
-
-_BLOCK_BYTES = 8 << 20  # some milliseconds of copying; much more would only use up caches and memory
-_BLOCK_BATCHES = 256
-_BLOCKS_AHEAD = 2
+_RINGS_AHEAD = 8  # when batches of many sizes take turns
+_RINGS_KEPT = 4
 _PATIENCE = 0.5  # seconds to wait for a source to come back
-
-
-class _Block:
-    """Room for batches of one type. `filled` of them are there, the first `taken` are in use."""
-
-    def __init__(self, batch: DataSet) -> None:
-        self.batch_type: BatchType = batch.batch_type(batch.rows)
-        self.rows = batch.rows
-        size = sum(array.nbytes for array in batch.arrays)
-        self.room = max(1, min(_BLOCK_BATCHES, _BLOCK_BYTES // max(size, 1)))
-        self.arrays: Arrays = [
-            np.empty((self.room * self.rows, *array.shape[1:]), array.dtype) for array in batch.arrays
-        ]
-        self._names = tuple(leaf.name for leaf in batch.leaves)
-        self.filled = self.taken = 0
-
-    @property
-    def full(self) -> bool:
-        return self.filled == self.room
-
-    @property
-    def done(self) -> bool:
-        """Whether all that is there has been taken."""
-        return self.taken == self.filled
-
-    def fits(self, batch: DataSet) -> bool:
-        return not self.full and batch.batch_type(batch.rows).key == self.batch_type.key
-
-    def add(self, batch: DataSet) -> None:
-        start = self.filled * self.rows
-        for target, array in zip(self.arrays, batch.arrays):
-            target[start : start + self.rows] = array
-        self.filled += 1
-
-    def take(self, steps: int) -> Work:
-        count = min(steps, self.filled - self.taken)
-        start = self.taken * self.rows
-        self.taken += count
-        order = np.arange(start, start + count * self.rows, dtype=np.int64).reshape(count, self.rows)
-        return Work(self.batch_type, self.arrays, order, self._names)
+_SECONDS_OF_GATHERING = 0.005  # how long to wait for more batches when some are there
+# Another thread takes some time to wake up. Meanwhile who takes batches makes the first of a pass.
+_SECONDS_TO_WAKE = 5e-5
+_SECONDS_TO_LEAVE = 1e-3
+# A thread that comes back from native code gets the interpreter after this time at the latest. Python's own
+# 5 ms would be longer than many calls into native code.
+_SECONDS_BETWEEN_SWITCHES = 1e-4
 
 
 class Prefetcher:
-    """Runs through `batches` in a thread of its own, a few megabytes ahead of whoever takes them.
+    """Runs through what a source yields, in a thread of its own, some megabytes ahead of whoever takes it.
 
-    What the source raises is raised by `take`, after the batches before it.
+    read: makes a DataSet of what was yielded, or raises. alike: how those are taken that look as the first
+    one did. What the source and `read` raise is raised by `take`, after the batches before it.
     """
 
-    def __init__(self, batches: Iterator[DataSet]) -> None:
-        self._batches = batches
+    def __init__(self, read: Callable[[Any], DataSet], alike: Alike | None = None) -> None:
+        self._read = read
+        self._alike = alike
+        self._main_key = None if alike is None else alike.batch.batch_type(alike.batch.rows).key
         self._changed = threading.Condition()
-        self._blocks: deque[_Block] = deque()
-        self._spare: list[_Block] = []
-        self._finished = self._closed = False
+        self._rings: deque[Ring] = deque()
+        self._spare: dict[Any, Ring] = {}
+        self._wanted = 0  # how many batches somebody waits for
+        self._begun: Iterator[Any] | None = None  # a pass that the thread does not know of yet
+        self._finished = self._stopped = True
         self._error: BaseException | None = None
+        self._passes: queue.SimpleQueue[Iterator[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lamina-batches", daemon=True)
+        _switches.hurry()
         self._thread.start()
 
-    def take(self, steps: int) -> Work | None:
+    def start(self, given: Iterator[Any]) -> None:
+        """Begin to go through this; what went before has to be at its end, or stopped."""
+        self._finished = self._stopped = False
+        self._error = None
+        self._begun = given
+
+    def take(self, steps: int, least: int = 1) -> Work | None:
         """Up to `steps` batches of one type that are ready, waiting for the first; None at the end.
 
-        Their arrays stay as they are until the next call.
+        Fewer than `least` are only taken when waiting a moment brings no more. The arrays stay as they are
+        until the next call.
         """
+        if self._begun is not None:
+            self._begin(least)
         with self._changed:
-            while not self._ready() and not self._finished:
-                self._changed.wait()
-            if not self._ready():
+            if self._rings:
+                self._rings[0].free = self._rings[0].taken
+            if min(steps, least) > 1:
+                self._wait_for(min(steps, least), _SECONDS_OF_GATHERING)
+            self._wait_for(1)
+            self._changed.notify_all()
+            ring = self._front()
+            if ring is None or not ring.ready:
                 if self._error is not None:
                     raise self._error
                 return None
-            work = self._blocks[0].take(steps)
+            return ring.take(steps)
+
+    def stop(self) -> bool:
+        """No more of this pass is wanted. Whether the source has come back, so that another can be started.
+
+        If not, the thread ends when it does.
+        """
+        with self._changed:
+            self._finished |= self._begun is not None
+            self._stopped, self._begun = True, None
             self._changed.notify_all()
-            return work
+            idle = self._changed.wait_for(lambda: self._finished, _PATIENCE)
+            for ring in self._rings:
+                self._keep(ring)
+            self._rings.clear()
+        if not idle:
+            self._end()
+        return idle
 
     def close(self) -> None:
-        """No more batches are wanted; the thread ends at once, or when the source next gives one."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join(_PATIENCE)
+        """No more passes are wanted."""
+        if self.stop():
+            self._end()
+            self._thread.join()
 
-    def _ready(self) -> bool:
-        """Whether there is a batch to take. Blocks that are done with are given back to be filled anew."""
-        while self._blocks and self._blocks[0].done and (self._blocks[0].full or len(self._blocks) > 1):
-            block = self._blocks.popleft()
-            block.filled = block.taken = 0
-            self._spare = [block]
-            self._changed.notify_all()
-        return bool(self._blocks) and not self._blocks[0].done
+    def _end(self) -> None:
+        self._passes.put(None)
+        _switches.relax()
+
+    # --- who takes ---------------------------------------------------------------------------------
+
+    def _begin(self, least: int) -> None:
+        """Make the first batches of a pass, and leave the others to the thread."""
+        given, self._begun = self._begun, None
+        assert given is not None
+        start = time.perf_counter()
+        try:
+            for made, one in enumerate(given, 1):
+                self._put(one)
+                if made >= least or time.perf_counter() - start > _SECONDS_TO_WAKE:
+                    self._passes.put(given)
+                    return
+        except Exception as error:
+            self._error = error
+        except BaseException:
+            self._finished = True
+            raise
+        self._finished = True
+
+    def _wait_for(self, count: int, seconds: float | None = None) -> None:
+        """Wait for so many batches, or as many as can be taken at once."""
+        self._wanted = count
+        if not self._enough():
+            self._changed.notify_all()  # there may be room now
+            self._changed.wait_for(self._enough, seconds)
+        self._wanted = 0
+
+    def _enough(self) -> bool:
+        ring = self._front()
+        if self._finished or ring is None:
+            return self._finished
+        return ring.ready >= self._wanted or ring.closed or (ring.ready > 0 and len(self._rings) > 1)
+
+    def _front(self) -> Ring | None:
+        """The ring whose turn it is. Those before it are done with, and kept for later."""
+        while len(self._rings) > 1 and not self._rings[0].ready:
+            self._keep(self._rings.popleft())
+        return self._rings[0] if self._rings else None
+
+    def _keep(self, ring: Ring) -> None:
+        ring.empty()
+        self._spare.pop(ring.batch_type.key, None)
+        self._spare[ring.batch_type.key] = ring
+        while len(self._spare) > _RINGS_KEPT:
+            del self._spare[next(key for key in self._spare if key != self._main_key)]
+
+    # --- in the other thread -----------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            for batch in self._batches:
-                if not self._put(batch):
-                    return
-        except BaseException as error:  # also KeyboardInterrupt and SystemExit of the user's code
-            self._error = error
-        finally:
+        while (given := self._passes.get()) is not None:
+            try:
+                for one in given:
+                    if not self._put(one):
+                        break
+            except BaseException as error:  # also KeyboardInterrupt and SystemExit of the user's code
+                self._error = error
+            del given
             with self._changed:
                 self._finished = True
                 self._changed.notify_all()
 
-    def _put(self, batch: DataSet) -> bool:
-        """Lay a batch into a block, waiting for room; False when nobody wants it any more."""
-        with self._changed:
-            while not self._closed:
-                if self._blocks and self._blocks[-1].fits(batch):
-                    break
-                if len(self._blocks) < _BLOCKS_AHEAD:
-                    self._blocks.append(self._empty_block(batch))
-                    break
-                self._changed.wait()
-            if self._closed:
+    def _put(self, given: Any) -> bool:
+        """Lay a batch into a ring, waiting for room; False when nobody wants it any more."""
+        if self._stopped:
+            return False
+        alike = self._alike
+        if alike is not None and (arrays := alike.arrays(given)) is not None:
+            ring = self._ring_for(alike.batch)
+            if ring is None:
                 return False
-            self._blocks[-1].add(batch)
-            self._changed.notify_all()
-            return True
+            if alike.fill(arrays, ring.next_slot(alike)):
+                self._made(ring)
+                return True
+        batch = self._read(given)
+        ring = self._ring_for(batch)
+        if ring is None:
+            return False
+        for target, array in zip(ring.next_arrays(), batch.arrays):
+            target[...] = array
+        self._made(ring)
+        return True
 
-    def _empty_block(self, batch: DataSet) -> _Block:
-        if self._spare and self._spare[0].fits(batch):
-            return self._spare.pop()
-        return _Block(batch)
+    def _made(self, ring: Ring) -> None:
+        with self._changed:
+            ring.made += 1
+            if self._wanted and self._enough():
+                self._changed.notify_all()
+                self._changed.wait(_SECONDS_TO_LEAVE)  # who waited needs the interpreter for a moment
+
+    def _ring_for(self, batch: DataSet) -> Ring | None:
+        """A ring with room for the next batch, which is like this one; None when it is not wanted."""
+        key = batch.batch_type(batch.rows).key
+        with self._changed:
+            while not self._stopped:
+                last = self._rings[-1] if self._rings else None
+                if last is not None and last.batch_type.key == key:
+                    if not last.full:
+                        return last
+                elif self._has_room(batch):
+                    self._rings.append(self._spare.pop(key) if key in self._spare else Ring(batch))
+                    return self._rings[-1]
+                self._changed.wait()
+        return None
+
+    def _has_room(self, batch: DataSet) -> bool:
+        """Whether one more ring may be begun."""
+        if len(self._rings) < 2:
+            return True
+        waiting = sum((ring.made - ring.free) * ring.bytes for ring in self._rings)
+        return len(self._rings) < _RINGS_AHEAD and waiting < RING_BYTES
+
+
+class _Switches:
+    """How often threads take turns in the interpreter: more often while batches are made."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._before = 0.0
+
+    def hurry(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._before, _SECONDS_BETWEEN_SWITCHES))
+            self._count += 1
+
+    def relax(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                sys.setswitchinterval(self._before)
+
+
+_switches = _Switches()

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from lamina.core.errors import DataError
-from lamina.training.stream import Convert, IterableAdapter, Permutation, Reordered
+from lamina.training.stream import IterableAdapter, Permutation, Reader, Reordered
 
 
 class PyDataset:
@@ -107,13 +107,13 @@ class PyDatasetAdapter(IterableAdapter):
     def __init__(
         self,
         source: Indexed,
-        convert: Convert,
+        reader: Reader,
         steps: int | None = None,
         repeat: bool = True,
         epochs: int = 1,
     ) -> None:
         self._dataset = source.dataset
-        super().__init__(source, convert, steps, repeat, epochs)
+        super().__init__(source, reader, steps, repeat, epochs)
 
     def begin_epoch(self) -> None:
         self._dataset.on_epoch_begin()
@@ -121,7 +121,7 @@ class PyDatasetAdapter(IterableAdapter):
 
     def end_epoch(self) -> None:
         if not self._goes_on:
-            self.close()  # nothing of the next pass is made before on_epoch_end
+            self._stop()  # nothing of the next pass is made before on_epoch_end
         self._dataset.on_epoch_end()
 
 

@@ -16,7 +16,8 @@ from lamina.training.data import (
     DataSet,
 )
 from lamina.training.py_dataset import Indexed, PyDatasetAdapter, is_indexed
-from lamina.training.stream import Convert, IterableAdapter, Permutation, RowsOnDemand
+from lamina.training.rows_on_demand import RowsAdapter, RowsOnDemand
+from lamina.training.stream import IterableAdapter, Permutation, Reader
 
 
 def is_source(x: Any) -> bool:
@@ -32,7 +33,7 @@ def is_source(x: Any) -> bool:
 
 def adapter_of_source(
     source: Any,
-    convert: Convert,
+    reader: Reader,
     steps: int | None = None,
     repeat: bool = True,
     epochs: int = 1,
@@ -42,8 +43,8 @@ def adapter_of_source(
     """The adapter of something that yields batches. Arguments as for IterableAdapter and Indexed."""
     if is_indexed(source):
         indexed = Indexed(source, permutation, first_pass)
-        return PyDatasetAdapter(indexed, convert, steps, repeat, epochs)
-    return IterableAdapter(source, convert, steps, repeat, epochs)
+        return PyDatasetAdapter(indexed, reader, steps, repeat, epochs)
+    return IterableAdapter(source, reader, steps, repeat, epochs)
 
 
 def batches_of(source: Any) -> Any:
@@ -65,7 +66,7 @@ def adapter_of_rows(
         return ArrayAdapter(data, batch_size, steps, permutation, repeat, first_pass)
     size = min(batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE), data.rows)
     batches = RowsOnDemand(data, int(size), permutation, first_pass)
-    return IterableAdapter(batches, lambda batch: batch, steps, repeat, epochs)
+    return RowsAdapter(batches, steps, repeat, epochs)
 
 
 # --- validation_split ------------------------------------------------------------------------------

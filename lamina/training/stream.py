@@ -8,11 +8,23 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lamina.core.errors import DataError
+from lamina.training.alike import Alike
 from lamina.training.data import BatchType, DataAdapter, DataSet, Index, Work
 from lamina.training.prefetch import Prefetcher
 
-Convert = Callable[[Any], DataSet]
 Permutation = Callable[[int, int, int], Index] | None
+
+
+class Reader:
+    """What the things that a source yields are, and how they become batches."""
+
+    def read(self, given: Any) -> DataSet:
+        """What was yielded as a batch, analysed and checked; raises when it is none."""
+        raise NotImplementedError
+
+    def alike(self, given: Any, batch: DataSet) -> Alike | None:
+        """A quick way for what looks like `given`, which became `batch`; None when there is none."""
+        return None
 
 
 class Reordered(Iterable[Any]):
@@ -41,9 +53,9 @@ def length_of(source: Any) -> int | None:
 class IterableAdapter(DataAdapter):
     """Anything that yields batches: a generator, a data loader, an object whose __iter__ starts anew.
 
-    convert: turns what the source yields into a DataSet. steps: batches per epoch, None for all there are;
-    with `repeat` the next epoch goes on where this one ends, otherwise it starts anew if the source can.
-    epochs: how many there will be at most, so that an iterator is not asked for more than is needed.
+    steps: batches per epoch, None for all there are; with `repeat` the next epoch goes on where this one
+    ends, otherwise it starts anew if the source can. epochs: how many there will be at most, so that an
+    iterator is not asked for more than is needed.
 
     Batches are made ahead by a thread. Each must have the structure and dtypes of the first: DataError.
     """
@@ -51,7 +63,7 @@ class IterableAdapter(DataAdapter):
     def __init__(
         self,
         source: Iterable[Any],
-        convert: Convert,
+        reader: Reader,
         steps: int | None = None,
         repeat: bool = True,
         epochs: int = 1,
@@ -59,13 +71,16 @@ class IterableAdapter(DataAdapter):
         self.steps = length_of(source) if steps is None else steps
         self._limit = steps
         self._source = source
-        self._convert = convert
+        self._reader = reader
         self._iterator: Iterator[Any] = iter(source)
         self._once = self._iterator is source
         self._goes_on = steps is not None and (repeat or self._once)
         self._number = 0  # of the batch in this pass
         self._like: DataSet | None = None
-        self._first: DataSet | None = self._next_batch()
+        self._first_given: Any = None
+        self._alike: Alike | None = None
+        self._first: DataSet | None = None
+        self._first = self._read_first()
         if self._first is None:
             raise DataError("The data yields no batch at all.")
         self._wanted = None if steps is None else steps * epochs
@@ -85,7 +100,7 @@ class IterableAdapter(DataAdapter):
 
     def sample(self) -> DataSet:
         if self._first is None and self._ahead is None:
-            self._first = self._next_batch()
+            self._first = self._read_first()
         found = self._first or self._like
         if found is None:
             raise _exhausted()
@@ -94,33 +109,44 @@ class IterableAdapter(DataAdapter):
     def reorder(self, permutation: Permutation) -> None:
         if isinstance(self._source, Reordered):
             self._source.reorder(permutation)
-            self._iterator, self._first, self._number = iter(self._source), None, 0
+            self._start_anew()
 
     def begin_epoch(self) -> None:
         self._seen = 0
-        if self._goes_on:
-            if self._ahead is None:
-                self._ahead = Prefetcher(self._endless())
-        else:
-            self._start_pass()
+        if not self._goes_on:
+            if not self._fresh:
+                if self._once:
+                    raise _exhausted()
+                self._stop()
+                self._start_anew()
+            self._start(itertools.islice(self._one_pass(), self._limit))
+        elif self._fresh:
+            self._start(itertools.islice(self._passes(), self._wanted))
         self._fresh = False
 
-    def _start_pass(self) -> None:
-        if self._ahead is not None:
-            self._ahead.close()
-        if not self._fresh:
-            if self._once:
-                raise _exhausted()
-            self._iterator, self._first, self._number = iter(self._source), None, 0
-        self._ahead = Prefetcher(itertools.islice(self._one_pass(), self._limit))
+    def _start_anew(self) -> None:
+        self._iterator, self._first, self._number = iter(self._source), None, 0
 
-    def take(self, steps: int) -> Work | None:
+    def _start(self, given: Iterator[Any]) -> None:
+        """Let the other thread go through this."""
+        if self._first_given is not None and self._like is not None:
+            self._alike, self._first_given = self._reader.alike(self._first_given, self._like), None
+        if self._ahead is None:
+            self._ahead = Prefetcher(self._read, self._alike)
+        self._ahead.start(given)
+
+    def _stop(self) -> None:
+        """Nothing more of this pass is wanted."""
+        if self._ahead is not None and not self._ahead.stop():
+            self._ahead = None  # its thread waits for the source
+
+    def take(self, steps: int, least: int = 1) -> Work | None:
         assert self._ahead is not None
         if self._limit is not None:
             steps = min(steps, self._limit - self._seen)
             if not steps:
                 return None
-        work = self._ahead.take(steps)
+        work = self._ahead.take(steps, least)
         if work is not None:
             self._seen += len(work.order)
         elif self._limit is not None:
@@ -137,38 +163,54 @@ class IterableAdapter(DataAdapter):
 
     # --- in the other thread -----------------------------------------------------------------------
 
-    def _endless(self) -> Iterator[DataSet]:
-        """Pass after pass, as far as the source can be started anew; no more batches than are wanted."""
-        return itertools.islice(self._passes(), self._wanted)
-
-    def _passes(self) -> Iterator[DataSet]:
+    def _passes(self) -> Iterator[Any]:
+        """Pass after pass, as far as the source can be started anew."""
         while True:
             yielded = 0
-            for batch in self._one_pass():
+            for given in self._one_pass():
                 yielded += 1
-                yield batch
+                yield given
             if self._once or not yielded:
                 return
             self._iterator, self._number = iter(self._source), 0
 
-    def _one_pass(self) -> Iterator[DataSet]:
+    def _one_pass(self) -> Iterator[Any]:
+        """What the source yields; the first may have become a batch already."""
         first, self._first = self._first, None
         if first is not None:
             yield first
-        while (batch := self._next_batch()) is not None:
-            yield batch
+            self._number += 1
+        while True:
+            try:
+                given = next(self._iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                self._add_note(error)
+                raise
+            yield given
+            self._number += 1
 
-    def _next_batch(self) -> DataSet | None:
-        try:
-            for given in self._iterator:
-                batch = self._convert(given)
-                self._check_alike(batch)
-                self._number += 1
-                return batch
-        except Exception as error:
-            error.add_note(f"  in batch {self._number}, counted from 0, of {_kind(self._source)}")
-            raise
+    def _read_first(self) -> DataSet | None:
+        for given in self._one_pass():
+            self._first_given = given
+            return self._read(given)
         return None
+
+    def _read(self, given: Any) -> DataSet:
+        """What was yielded as a batch; an error says which it was."""
+        if isinstance(given, DataSet):
+            return given
+        try:
+            batch = self._reader.read(given)
+            self._check_alike(batch)
+        except Exception as error:
+            self._add_note(error)
+            raise
+        return batch
+
+    def _add_note(self, error: Exception) -> None:
+        error.add_note(f"  in batch {self._number}, counted from 0, of {_kind(self._source)}")
 
     def _check_alike(self, batch: DataSet) -> None:
         if self._like is None:
@@ -189,35 +231,6 @@ class IterableAdapter(DataAdapter):
                     got=f"{leaf.array.dtype} with {leaf.array.ndim} axes",
                     fix=f"let every batch be alike, e.g. .astype('{first.array.dtype}').",
                 )
-
-
-class RowsOnDemand(Reordered):
-    """Batches of rows of a DataSet that is not all in memory."""
-
-    def __init__(
-        self, data: DataSet, batch_size: int, permutation: Permutation = None, first_pass: int = 0
-    ) -> None:
-        super().__init__(permutation, first_pass)
-        self._data = data
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-self._data.rows // self._batch_size)
-
-    def __iter__(self) -> Iterator[DataSet]:
-        order = None
-        if self._permutation is not None:
-            order = self._permutation(self._pass, self._data.rows, self._batch_size)
-        self._pass += 1
-        return self._batches(order)
-
-    def _batches(self, order: Index | None) -> Iterator[DataSet]:
-        for start in range(0, self._data.rows, self._batch_size):
-            stop = min(start + self._batch_size, self._data.rows)
-            if order is None:
-                yield self._data.slice(start, stop).loaded()
-            else:
-                yield self._data.take(order[start:stop])
 
 
 def _shown(batch: DataSet) -> str:

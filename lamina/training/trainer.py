@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from lamina.training.sources import (
     is_source,
     warn_of_sorted_labels,
 )
+from lamina.training.user_batches import UserBatches
 
 
 class Trainer(Compiling):
@@ -108,7 +108,7 @@ class Trainer(Compiling):
         validation_batch = validation_batch_size or batch_size
         if is_source(x):
             checks.source_arguments(y, sample_weight, validation_split, validation_data)
-            train = adapter_of_source(x, partial(self._batch, class_weight), steps_per_epoch, **passes)
+            train = adapter_of_source(x, UserBatches(self, class_weight), steps_per_epoch, **passes)
         else:
             data = self._data_set(x, y, sample_weight, class_weight)
             if validation_split and validation_data is None:
@@ -216,7 +216,7 @@ class Trainer(Compiling):
         checks.batch_arguments(batch_size, verbose, steps)
         if is_source(x):
             checks.source_arguments(y, sample_weight, None, None)
-            adapter = adapter_of_source(x, partial(self._batch, None), steps, repeat=False)
+            adapter = adapter_of_source(x, UserBatches(self), steps, repeat=False)
         else:
             data = self._data_set(x, y, sample_weight)
             adapter = adapter_of_rows(data, batch_size, steps, repeat=False)
@@ -316,8 +316,7 @@ class Trainer(Compiling):
         """What the user gave as arrays that belong together, checked as far as that needs no program."""
         prepared = self._prepare_on_host(x)
         x = to_leaves(prepared, "x", finite)
-        # A loss of the user's own may give NaN a meaning, such as "not known".
-        y = to_leaves(y, "y", finite=self._compile_loss is None or self._compile_loss.is_built_in)
+        y = to_leaves(y, "y", finite=self._refuses_nonfinite("y"))
         sample_weight = weights.checked(to_leaves(sample_weight, "sample_weight"))
         if class_weight is not None:
             names = getattr(self, "output_names", None)
@@ -325,6 +324,11 @@ class Trainer(Compiling):
         if self._host_stage is None:
             checks.inputs_fit(self, x)
         return DataSet(x, y, sample_weight)
+
+    def _refuses_nonfinite(self, name: str) -> bool:
+        """Whether NaN and infinities are refused in the array of this name."""
+        # A loss of the user's own may give NaN a meaning, such as "not known".
+        return not name.startswith("y") or self._compile_loss is None or self._compile_loss.is_built_in
 
     # What of the model runs on the host, before the compiled part; models with a graph say.
     _host_stage: Any = None
@@ -334,15 +338,9 @@ class Trainer(Compiling):
         stage = self._host_stage
         return x if stage is None or x is None else stage.prepare(self, x)
 
-    def _batch(self, class_weight: Any, batch: Any) -> DataSet:
-        """A batch that the user's data yielded."""
-        data = self._data_set(*unpack_x_y_sample_weight(batch), class_weight)
-        self._check_targets(data)
-        return data
-
     def _validation(self, data: Any, batch_size: int | None, steps: int | None, epochs: int) -> DataAdapter:
         if not isinstance(data, (tuple, list)) and is_source(data):
-            return adapter_of_source(data, partial(self._batch, None), steps, False, epochs)
+            return adapter_of_source(data, UserBatches(self), steps, False, epochs)
         return adapter_of_rows(
             self._data_set(*unpack_x_y_sample_weight(data)), batch_size, steps, repeat=False
         )
@@ -357,11 +355,11 @@ class Trainer(Compiling):
                 warnings.warn("The model has no trainable weights: nothing will be learnt.", stacklevel=3)
         programs = [self._programs.get(kind, batch_type) for batch_type in adapter.batch_types()]
         sample.check_ids(programs[0].id_checks)
-        self._check_targets(sample)
+        self._check_targets(adapter.targets())
 
-    def _check_targets(self, data: DataSet) -> None:
+    def _check_targets(self, targets: Any) -> None:
         if self._compile_loss is not None and self._compile_loss.built:
-            self._compile_loss.check_targets(data.data[1])
+            self._compile_loss.check_targets(targets)
 
     def _ensure_built(self, data: DataSet | None) -> None:
         """The weights of the layers, and the slots of the optimizer, exist from here on."""

@@ -16,7 +16,7 @@ from lamina.training.data import (
     permutation_of,
     unpack_x_y_sample_weight,
 )
-from lamina.training.stream import IterableAdapter
+from lamina.training.stream import IterableAdapter, Reader
 from lamina.training.weights import weigh_classes
 
 X = np.random.default_rng(2).normal(size=(40, 3)).astype("float32")
@@ -170,10 +170,11 @@ def test_large_orders_made_in_another_thread_are_the_same():
 
 
 def test_batches_of_an_iterable_start_anew_each_epoch():
-    batches = [(X[:4], Y[:4]), (X[4:6], Y[4:6])]
-    adapter = IterableAdapter(
-        batches, lambda batch: DataSet(to_leaves(batch[0], "x"), to_leaves(batch[1], "y"))
-    )
+    class Pairs(Reader):
+        def read(self, given):
+            return DataSet(to_leaves(given[0], "x"), to_leaves(given[1], "y"))
+
+    adapter = IterableAdapter([(X[:4], Y[:4]), (X[4:6], Y[4:6])], Pairs())
     assert adapter.steps == 2
     for _ in range(2):
         assert [len(rows) for rows in rows_taken(adapter, 5)] == [4, 2]

@@ -12,8 +12,8 @@ import scipy.sparse
 import lamina
 from lamina import Sequential, layers
 from lamina.core.errors import ArgumentError, DataError
-from lamina.training.data import DataSet
 from lamina.training.prefetch import Prefetcher
+from lamina.training.user_batches import UserBatches
 from lamina.utils import PyDataset
 
 rng = np.random.default_rng(4)
@@ -141,14 +141,17 @@ def test_every_source_validates_evaluates_and_predicts(name):
 
 
 def test_batches_are_taken_many_at_a_time():
-    data = [DataSet(*pair) for pair in _leaves(range(5))]
-    ahead = Prefetcher(iter(data))
-    ahead._thread.join()
-    works = [ahead.take(2), ahead.take(100)]
+    ahead = Prefetcher(UserBatches(regressor()).read)
+    ahead.start(map(batch, range(5)))
+    works = [ahead.take(2, least=2)]
+    with ahead._changed:
+        assert ahead._changed.wait_for(lambda: ahead._finished, 10)
+    works.append(ahead.take(100))
     assert [len(work.order) for work in works] == [2, 3]
     rows = np.concatenate([work.arrays[0][work.order.reshape(-1)] for work in works])
     np.testing.assert_array_equal(rows, X)
     assert ahead.take(1) is None
+    ahead.close()
 
 
 def test_batches_of_other_sizes_come_in_their_turn():
@@ -168,11 +171,6 @@ class Pair(tuple):
 
     def __new__(cls, *parts):
         return super().__new__(cls, parts)
-
-
-def _leaves(numbers):
-    model = regressor()
-    return [model._batch(None, batch(number)).data for number in numbers]
 
 
 def test_a_generator_is_not_asked_for_more_than_is_needed():
