@@ -156,7 +156,7 @@ def two_functions() -> Module:
     module.constant_array("numbers", "double", [1.5])
     padding = "\n".join(f"  %z{number} = fadd double %x, {number}.0" for number in range(2000))
     module.functions["add"] = (
-        "define internal double @add(double %x) #0 {\nentry:\n"
+        "\ndefine internal double @add(\n  double %x\n) #0 {\nentry:\n"
         f"{padding}\n  %n = load double, ptr @numbers\n  %y = fadd double %x, %n\n  ret double %y\n}}\n"
     )
     again = "  %w = call double @add(double %y)\n  ret double %w\n}\n"

@@ -112,7 +112,7 @@ def lane_constants(values: Sequence[Any], element: str) -> Register:
 
 
 _NAME = re.compile(r"@([\w.]+)")
-_HEAD = re.compile(r"define (?:internal )?(\w+) @([\w.]+)\((.*)\) (#\d)")
+_HEAD = re.compile(r"\s*define (?:internal )?(\S+) @([\w.]+)\((.*?)\) (#\d) \{", re.DOTALL)
 _PARAMETER = re.compile(r" %\w+")
 _WORTH_A_PART = 40_000  # characters: compiling a module of its own takes a millisecond or two
 
@@ -198,7 +198,7 @@ class Module:
 
 def _head(function: str) -> re.Match[str]:
     """(all, result, name, parameters, attributes) of the text of a function."""
-    found = _HEAD.match(function.lstrip())
+    found = _HEAD.match(function)
     assert found is not None, function[:80]
     return found
 
