@@ -2,8 +2,9 @@
 
 A Sample builds operands and attributes from a generator. Ids read `<primitive>-<dtype>-<what is special>`,
 where "strided" and "transposed" operands are views with gaps or with their axes in another order. Here are
-the elementwise primitives; `primitive_samples_windows` has those with windows, `primitive_samples_control`
-loops and branches, `primitive_samples_shaped` the others. Section order as in the table.
+the elementwise primitives; `primitive_samples_windows` has those with windows, `primitive_samples_attention`
+attention, `primitive_samples_control` loops and branches, `primitive_samples_shaped` the others. Section
+order as in the table.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import primitive_samples_control  # noqa: F401 - adds its rows
+import primitive_samples_attention  # noqa: F401 - adds its rows
+import primitive_samples_control  # noqa: F401
 from primitive_samples_shaped import SAMPLES
 from primitive_samples_windows import WINDOWS
 from sample_building import (
@@ -255,6 +257,8 @@ differentiable("pad", 0, 1)
 differentiable("concatenate", 0, 1, 2)
 differentiable("input constant iota random_bits")
 differentiable("dot conv conv_input_grad conv_filter_grad", 0, 1)
+differentiable("attention", 0, 1, 2)
+differentiable("attention_grad", 0, 1, 2, 3, 4, 5, 6)
 differentiable("max_window gather_window scatter_window sum_window spread_window", 0)
 differentiable("gather", 0)
 differentiable("scatter_add", 0, 2)

@@ -297,6 +297,42 @@ def grow_dot(grower: Grower) -> Value | None:
     return p.dot(grower.whole(x), grower.whole(y), contract=pair("contract"), batch=pair("batch"))
 
 
+def grow_attention(grower: Grower) -> tuple[Value, ...] | None:
+    """A value as query against keys and values of other lengths, perhaps with a mask; small numbers."""
+    query = attention_operand(grower)
+    if query is None:
+        return None
+    batch, _, heads, depth = query.shape
+    source, groups = grower.one_of(grower.extents) or 1, grower.one_of((1, heads))
+    key, value = (
+        bounded(grower.another(TensorType((batch, source, groups, size), query.dtype)))
+        for size in (depth, grower.one_of((1, 3)))
+    )
+    masks = (grower.another(TensorType((batch, 1, source, 1), "bool")),) if grower.draw(st.booleans()) else ()
+    return p.attention(query, key, value, *masks, causal=grower.draw(st.booleans()), scale=0.5)
+
+
+def grow_attention_grad(grower: Grower) -> tuple[Value, ...] | None:
+    forward = grow_attention(grower)
+    if forward is None:
+        return None
+    node = forward[0].node
+    cotangent = bounded(grower.another(forward[0].type))
+    return p.attention_grad(*node.inputs[:3], *forward, cotangent, *node.inputs[3:], **node.attributes)
+
+
+def attention_operand(grower: Grower) -> Value | None:
+    """Any float value as (batch, length, heads, features)."""
+    x = grower.value(lambda value: is_float(value) and 0 < value.size <= LARGEST // 8 and value.ndim < 4)
+    return x and bounded(p.reshape(x, shape=(1,) * (3 - x.ndim) + x.shape + (1,)))
+
+
+def bounded(x: Value) -> Value:
+    """x within -2 .. 2, and 0 for what is not finite."""
+    finite = p.select(p.is_finite(x), x, full(x.shape, 0, x.dtype))
+    return p.minimum(p.maximum(finite, full(x.shape, -2, x.dtype)), full(x.shape, 2, x.dtype))
+
+
 def window_over(grower: Grower, spatial: Sequence[int]) -> dict[str, Any] | None:
     """Sizes, strides, padding and dilation of some window that fits."""
     window = {
@@ -521,6 +557,8 @@ GROW: dict[Primitive, Grow] = {
     # contract
     p.dot: grow_dot,
     **{primitive: convolution(primitive) for primitive in (p.conv, p.conv_input_grad, p.conv_filter_grad)},
+    p.attention: grow_attention,
+    p.attention_grad: grow_attention_grad,
     # window
     p.max_window: pooling(p.max_window),
     p.gather_window: pooling(p.gather_window),

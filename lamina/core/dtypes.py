@@ -153,6 +153,11 @@ def is_unsigned(dtype: str) -> bool:
     return dtype in UNSIGNED
 
 
+def summed(dtype: str) -> str:
+    """The dtype in which numbers of `dtype` are added up: float32 for half precision."""
+    return "float32" if dtype in ("float16", "bfloat16") else dtype
+
+
 def itemsize(dtype: str) -> int:
     """Bytes of one element."""
     return _NUMPY[dtype].itemsize

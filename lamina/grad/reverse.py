@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lamina.core.dtypes import is_float
 from lamina.core.errors import GradientError
-from lamina.grad import control
+from lamina.grad import attention, control
 from lamina.grad.host import of_host
 from lamina.grad.rules import NOT_DIFFERENTIABLE, rule_of, side_by_side
 from lamina.ir import primitives as p
@@ -129,4 +129,4 @@ def _send_back(node: Node, reached: set[Value], cotangents: Cotangents) -> None:
         cotangents.add(operand, rule(cotangent, result, *node.inputs, **node.attributes))
 
 
-NODE_RULES = {p.host: of_host, **control.rules(pull_back, _reached_from)}
+NODE_RULES = {**attention.rules(pull_back), p.host: of_host, **control.rules(pull_back, _reached_from)}

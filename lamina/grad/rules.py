@@ -349,6 +349,9 @@ row(
     lambda g, kernel, x, y, *, shape, **how: p.conv_input_grad(y, g, shape=x.shape[1:-1], **how),
     lambda g, kernel, x, y, *, shape, **how: p.conv(x, g, **how),
 )
+# Their rules see the whole node: `lamina.grad.attention`.
+row(p.attention)
+row(p.attention_grad)
 
 # --- window ----------------------------------------------------------------------------------------
 row(

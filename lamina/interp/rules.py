@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import dtypes
-from lamina.interp import control, host, windows
+from lamina.interp import attention, control, host, windows
 from lamina.interp.philox import random_bits
 from lamina.ir import primitives as p
 from lamina.ir.primitives import Primitive
@@ -230,6 +230,8 @@ RULES: dict[Primitive, Rule] = {
     p.conv: windows.conv,
     p.conv_input_grad: windows.conv_input_grad,
     p.conv_filter_grad: windows.conv_filter_grad,
+    p.attention: attention.attention,
+    p.attention_grad: attention.attention_grad,
     # window
     p.max_window: windows.max_window,
     p.gather_window: windows.gather_window,

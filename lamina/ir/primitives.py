@@ -18,7 +18,7 @@ from lamina.core import dtypes
 from lamina.core.dtypes import FLOATS, INTEGERS
 from lamina.core.errors import DTypeError, ShapeError
 from lamina.core.shapes import remove, size
-from lamina.ir import control_rules, host_rules, window_rules
+from lamina.ir import attention_rules, control_rules, host_rules, window_rules
 from lamina.ir.graph import TensorType
 
 Rule = Callable[..., "TensorType | tuple[TensorType, ...]"]
@@ -397,6 +397,11 @@ conv = define("conv", 2, window_rules.conv, CONTRACTS)
 # three differentiate to each other; a transposed convolution is conv_input_grad.
 conv_input_grad = define("conv_input_grad", 2, window_rules.conv_input_grad, CONTRACTS)
 conv_filter_grad = define("conv_filter_grad", 2, window_rules.conv_filter_grad, CONTRACTS)
+# softmax(scale query key^T) value per head, over the keys that the mask, if there is one, allows, and where
+# `causal` those not after the query; with the highest score of each query and the sum of the exponentials
+# below it. Then its gradient: query, key, value, the three results, the cotangent of the first, the mask.
+attention = define("attention", VARIADIC, attention_rules.attention)
+attention_grad = define("attention_grad", VARIADIC, attention_rules.attention_grad)
 
 # --- window ----------------------------------------------------------------------------------------
 # On [batch, *spatial, channels], with sizes, strides, padding and dilation as in conv.

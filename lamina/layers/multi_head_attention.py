@@ -62,7 +62,7 @@ class ProjectedAttention(Layer):
         self._sliding_window = (
             None if sliding_window is None else positive_integer(sliding_window, "sliding_window", self)
         )
-        self._flash_attention = bool(flash_attention)
+        self._flash_attention = flash_attention
         if self._flash_attention and self._dropout > 0:
             raise ArgumentError(
                 f"{describe_layer(self)}: flash attention knows no dropout.",
@@ -100,10 +100,8 @@ class ProjectedAttention(Layer):
 
     # --- masks -------------------------------------------------------------------------------------
 
-    def _allowed(
-        self, query: Any, value: Any, masks: Sequence[Any], attention_mask: Any, use_causal_mask: bool
-    ) -> Any:
-        """Where attention may look, broadcasting to (batch, T, S); None for everywhere.
+    def _allowed(self, query: Any, value: Any, masks: Sequence[Any], attention_mask: Any) -> Any:
+        """Where attention may look but for causality, broadcasting to (batch, T, S); None for everywhere.
 
         masks: of query, value and key.
         """
@@ -117,8 +115,6 @@ class ProjectedAttention(Layer):
                 check_mask_shape(mask, value, name, self)
                 terms.append(ops.expand_dims(ops.cast(mask, "bool"), -2))
         target, source = query.shape[1], value.shape[1]
-        if use_causal_mask:
-            terms.append(causal_mask(target, source))
         if self._sliding_window is not None:
             distance = ops.expand_dims(ops.arange(target), 1) - ops.expand_dims(ops.arange(source), 0)
             terms.append(ops.less(ops.abs(distance), self._sliding_window)[None])
@@ -148,6 +144,7 @@ class ProjectedAttention(Layer):
         key: Any,
         value: Any,
         allowed: Any,
+        causal: bool,
         equations: tuple[str, str],
         training: Any,
         return_attention_scores: bool,
@@ -158,11 +155,29 @@ class ProjectedAttention(Layer):
                 f"{describe_layer(self)}: flash attention has no scores to return.",
                 fix="leave out flash_attention: the compiler decides by itself.",
             )
+        drops = bool(self._dropout) and training is not False
+        if not drops and not return_attention_scores and len(query.shape) == 4:
+            if allowed is not None and len(allowed.shape) == 3:
+                allowed = ops.expand_dims(allowed, 1)
+            mixed = ops.dot_product_attention(
+                query,
+                key,
+                value,
+                mask=allowed,
+                scale=self._scale,
+                is_causal=causal,
+                flash_attention=self._flash_attention,
+            )
+            return mixed, None
+        repeats = query.shape[-2] // key.shape[-2]
+        if repeats > 1:  # the op above shares heads by itself
+            key, value = ops.repeat(key, repeats, axis=2), ops.repeat(value, repeats, axis=2)
+        if causal:
+            past = causal_mask(query.shape[1], key.shape[1])
+            allowed = past if allowed is None else ops.logical_and(allowed, past)
         if allowed is not None:
             while len(allowed.shape) < len(query.shape) - 1 + self._attended:
                 allowed = ops.expand_dims(allowed, -2 * self._attended - 1)
-        if not self._dropout and not return_attention_scores and len(query.shape) == 4:
-            return ops.dot_product_attention(query, key, value, mask=allowed, scale=self._scale), None
         scores = ops.einsum(equations[0], key, ops.multiply(query, self._scale))
         weights = self._softmax(scores, mask=allowed)
         used = self._dropout_layer(weights, training=training) if self._dropout else weights
@@ -184,13 +199,14 @@ class ProjectedAttention(Layer):
         key = value if key is None else key
         query, value, key = (with_mask(tensor, None) for tensor in (query, value, key))
         masks = (query_mask, value_mask, key_mask)
-        allowed = self._allowed(query, value, masks, attention_mask, use_causal_mask)
+        allowed = self._allowed(query, value, masks, attention_mask)
         gate = self._gate_dense(query) if self._use_gate else None
         outputs, weights = self._mix(
             self._query_dense(query),
             self._key_dense(key),
             self._value_dense(value),
             allowed,
+            use_causal_mask,
             training,
             return_attention_scores,
         )
@@ -200,7 +216,14 @@ class ProjectedAttention(Layer):
         return (outputs, weights) if return_attention_scores else outputs
 
     def _mix(
-        self, query: Any, key: Any, value: Any, allowed: Any, training: Any, return_attention_scores: bool
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        allowed: Any,
+        causal: bool,
+        training: Any,
+        return_attention_scores: bool,
     ) -> tuple[Any, Any]:
         raise NotImplementedError
 
@@ -269,8 +292,9 @@ class MultiHeadAttention(ProjectedAttention):
 
     key_dim, value_dim: size of a head for query and key, and for values. attention_axes: axes to attend over,
     all but batch and features by default. sliding_window: look only at places less than so far away.
-    use_gate: multiply what the heads give by a sigmoid of the query. flash_attention: accepted; the compiler
-    decides by itself whether to keep the scores. dropout: rate at which weights are dropped while training.
+    use_gate: multiply what the heads give by a sigmoid of the query. flash_attention: whether to stream over
+    the keys, so that the matrix of scores never exists; None for where it pays. dropout: rate at which
+    weights are dropped while training.
     Masks that query, value and key carry are heeded; attention_mask (batch, T, S) and use_causal_mask come on
     top. Weights: query/, key/, value/, attention_output/ with kernel and bias; gate/ before value/.
     Source: A. Vaswani et al., "Attention Is All You Need" (2017).
@@ -420,9 +444,18 @@ class MultiHeadAttention(ProjectedAttention):
         return dense
 
     def _mix(
-        self, query: Any, key: Any, value: Any, allowed: Any, training: Any, return_attention_scores: bool
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        allowed: Any,
+        causal: bool,
+        training: Any,
+        return_attention_scores: bool,
     ) -> tuple[Any, Any]:
-        return self._attend(query, key, value, allowed, self._equations, training, return_attention_scores)
+        return self._attend(
+            query, key, value, allowed, causal, self._equations, training, return_attention_scores
+        )
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         shape = super().compute_output_shape(query_shape, value_shape, key_shape)
@@ -546,13 +579,17 @@ class GroupQueryAttention(ProjectedAttention):
         self._output_dense.build((None, None, heads, size))
 
     def _mix(
-        self, query: Any, key: Any, value: Any, allowed: Any, training: Any, return_attention_scores: bool
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        allowed: Any,
+        causal: bool,
+        training: Any,
+        return_attention_scores: bool,
     ) -> tuple[Any, Any]:
-        if self._dropout or return_attention_scores:  # otherwise the op shares the heads by itself
-            repeats = self.num_query_heads // self.num_key_value_heads
-            key, value = ops.repeat(key, repeats, axis=2), ops.repeat(value, repeats, axis=2)
         equations = ("bkuh,bquh->buqk", "buqk,bkuh->bquh")
-        return self._attend(query, key, value, allowed, equations, training, return_attention_scores)
+        return self._attend(query, key, value, allowed, causal, equations, training, return_attention_scores)
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         if query_shape[-1] != value_shape[-1]:

@@ -60,6 +60,7 @@ from lamina.ops.arithmetic import (
     subtract,
     true_divide,
 )
+from lamina.ops.attention import dot_product_attention
 from lamina.ops.contract import (
     correlate,
     cross,
@@ -301,7 +302,6 @@ from lamina.ops.move import (
 )
 from lamina.ops.normalization import (
     batch_normalization,
-    dot_product_attention,
     layer_normalization,
     moments,
     rms_normalization,

@@ -30,6 +30,7 @@ from lamina.ops.activation import (
     tanh_shrink,
     threshold,
 )
+from lamina.ops.attention import dot_product_attention
 from lamina.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from lamina.ops.ctc import ctc_decode, ctc_loss
 from lamina.ops.index import multi_hot, one_hot
@@ -37,7 +38,6 @@ from lamina.ops.loss import binary_crossentropy, categorical_crossentropy, spars
 from lamina.ops.move import depth_to_space, space_to_depth
 from lamina.ops.normalization import (
     batch_normalization,
-    dot_product_attention,
     layer_normalization,
     moments,
     rms_normalization,

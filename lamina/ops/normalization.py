@@ -9,11 +9,7 @@ from lamina.core.config import config
 from lamina.core.errors import ArgumentError, ShapeError
 from lamina.core.shapes import normalize_axes, normalize_axis
 from lamina.ir import primitives as p
-from lamina.ops.activation import softmax
-from lamina.ops.contract import einsum
-from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, largest_number, like, wider_float
-from lamina.ops.create import tri
-from lamina.ops.logic import as_bool
+from lamina.ops.convert import as_float, as_tensor, dtype_of, elementwise, like, wider_float
 from lamina.ops.move import reshaped
 from lamina.ops.reduce import keep_axes, mean_of, repeat_reduced
 from lamina.ops.registry import op
@@ -119,55 +115,3 @@ def batch_normalization(
         p.multiply, elementwise(p.subtract, x, _along(mean, x, places)), _along(factor, x, places)
     )
     return result if offset is None else elementwise(p.add, result, _along(offset, x, places))
-
-
-@op
-def dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any = None,
-    mask: Any = None,
-    scale: float | None = None,
-    is_causal: bool = False,
-    flash_attention: bool | None = None,
-    attn_logits_soft_cap: float | None = None,
-) -> Any:
-    """softmax(query key^T scale + bias) value, per head.
-
-    Shapes: query (batch, target, heads, d); key, value (batch, source, key heads, d), where the heads are a
-    multiple of the key heads; bias and mask broadcast to (batch, heads, target, source).
-    `flash_attention` changes nothing: the compiler decides how to compute it.
-    Source: A. Vaswani et al., "Attention Is All You Need" (2017).
-    """
-    query, key, value = as_float(query), as_float(key), as_float(value)
-    if not len(query.shape) == len(key.shape) == len(value.shape) == 4:
-        raise ShapeError(
-            "Attention takes tensors (batch, length, heads, size).",
-            got=f"{query.shape}, {key.shape} and {value.shape}",
-        )
-    batch, target, heads, depth = query.shape
-    groups = key.shape[2]
-    if heads % groups:
-        raise ShapeError(f"{heads} heads of the query are no multiple of the {groups} of the key.")
-    kind = dtype_of(query)
-    query = reshaped(query, (batch, target, groups, heads // groups, depth))
-    logits = as_tensor(einsum("btghd,bsgd->bghts", query, key), wider_float(kind))
-    logits = reshaped(logits, (batch, heads, target, key.shape[1]))
-    logits = p.multiply(logits, like(logits, 1 / math.sqrt(depth) if scale is None else scale))
-    if bias is not None:
-        logits = elementwise(p.add, logits, as_tensor(as_tensor(bias), dtype_of(logits)))
-    if attn_logits_soft_cap is not None:
-        cap = like(logits, attn_logits_soft_cap)
-        logits = p.multiply(p.tanh(p.divide(logits, cap)), cap)
-    allowed = None if mask is None else as_bool(mask)
-    if is_causal:
-        causal = tri(target, key.shape[1], dtype="bool")
-        allowed = causal if allowed is None else elementwise(p.bitwise_and, allowed, causal)
-    if allowed is not None:
-        # Large but finite: a row in which nothing is allowed must not become NaN.
-        logits = elementwise(p.select, allowed, logits, like(logits, -0.7 * largest_number(dtype_of(logits))))
-    weights = as_tensor(softmax(logits, -1), kind)
-    weights = reshaped(weights, (batch, groups, heads // groups, target, key.shape[1]))
-    result = einsum("bghts,bsgd->btghd", weights, value)
-    return reshaped(result, (batch, target, heads, value.shape[-1]))

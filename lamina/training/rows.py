@@ -240,6 +240,14 @@ def _conv(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
     return 0
 
 
+@_rule(p.attention)
+def _attention(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
+    _equal(ours, theirs)
+    if operands[:3] != [0, 0, 0] or any(axis not in (None, 0) for axis in operands[3:]):
+        raise RowsMixed
+    return 0
+
+
 @_rule(p.max_window, p.gather_window, p.scatter_window, p.sum_window, p.spread_window)
 def _window(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
     _equal(ours, theirs)

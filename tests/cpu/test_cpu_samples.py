@@ -34,6 +34,8 @@ ELEMENTARY = [
     "conv",
     "conv_input_grad",
     "conv_filter_grad",
+    "attention",
+    "attention_grad",
     "max_window",
     "gather_window",
     "scatter_window",

@@ -190,6 +190,37 @@ CONTRACT = [
 ]
 
 
+def attention(result: int, causal: bool, *mask: Any) -> Callable[..., Value]:
+    return lambda *operands: p.attention(*operands, *map(constant_value, mask), causal=causal, scale=0.7)[
+        result
+    ]
+
+
+def attention_grad(position: int, causal: bool, *mask: Any) -> Callable[..., Value]:
+    def function(query: Value, key: Value, value: Value, cotangent: Value) -> Value:
+        masks = [constant_value(each) for each in mask]
+        how = {"causal": causal, "scale": 0.7}
+        results = p.attention(query, key, value, *masks, **how)
+        return p.attention_grad(query, key, value, *results, cotangent, *masks, **how)[position]
+
+    return function
+
+
+SOME = np.array([True, False, True, True]).reshape(1, 1, 4, 1)
+QUERIES = (normal(1, 3, 4, 2), normal(1, 4, 2, 2, seed=1), normal(1, 4, 2, 3, seed=2))
+COTANGENT = normal(1, 3, 4, 3, seed=3)
+ATTENTION = [
+    Row("attention", attention(0, False), QUERIES),
+    Row("causal attention with a mask", attention(0, True, SOME), QUERIES),
+    Row("highest scores of attention", attention(1, True), QUERIES),
+    Row("sums of attention", attention(2, False, SOME), QUERIES),
+    *(
+        Row(f"gradient {position} of attention", attention_grad(position, True, SOME), (*QUERIES, COTANGENT))
+        for position in range(3)
+    ),
+]
+
+
 def window(spatial: int, sizes: Any = None, **given: Any) -> dict[str, Any]:
     """Attributes of a window over that many axes."""
     plain = {"strides": (1,) * spatial, "padding": ((0, 0),) * spatial, "dilation": (1,) * spatial}
@@ -424,4 +455,18 @@ COMPOSED = [
     ),
 ]
 
-ROWS = [*UNARY, *BINARY, *REDUCE, *MOVE, *CONTRACT, *CONV, *POOL, *GATHER, *SORT, *HOST, *CONTROL, *COMPOSED]
+ROWS = [
+    *UNARY,
+    *BINARY,
+    *REDUCE,
+    *MOVE,
+    *CONTRACT,
+    *ATTENTION,
+    *CONV,
+    *POOL,
+    *GATHER,
+    *SORT,
+    *HOST,
+    *CONTROL,
+    *COMPOSED,
+]

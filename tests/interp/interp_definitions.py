@@ -290,6 +290,55 @@ def _dot(x: Array, y: Array, *, contract: Any, batch: Any) -> Any:
 define("dot", _dot)
 
 
+def _attention_of_rows(query: Array, key: Array, *mask: Array, causal: bool, scale: float) -> Any:
+    """For each (batch, head, query): the place, its scores, and which of them count."""
+    repeats = query.shape[2] // key.shape[2]
+    for row, head, at in np.ndindex(query.shape[0], query.shape[2], query.shape[1]):
+        scores = scale * np.dot(wide(key)[row, :, head // repeats], wide(query)[row, at, head])
+        allowed = np.ones(len(scores), bool)
+        for entry in mask:
+            chosen = [0 if extent == 1 else place for extent, place in zip(entry.shape, (row, head, 0, at))]
+            allowed &= entry[chosen[0], chosen[1], :, chosen[3]]
+        if causal:
+            allowed &= np.arange(len(scores)) <= at
+        kind = np.float64 if query.dtype == np.float64 else np.float32
+        yield (row, at, head), np.where(allowed, scores, -0.7 * float(np.finfo(kind).max)), allowed
+
+
+def _attention(query: Array, key: Array, value: Array, *mask: Array, **how: Any) -> Any:
+    repeats = query.shape[2] // key.shape[2]
+    result = np.zeros((*query.shape[:3], value.shape[3]), np.longdouble)
+    highest = np.zeros((query.shape[0], query.shape[2], query.shape[1]), np.longdouble)
+    total = highest.copy()
+    for (row, at, head), scores, _ in _attention_of_rows(query, key, *mask, **how):
+        powers = np.exp(scores - scores.max())
+        highest[row, head, at], total[row, head, at] = scores.max(), powers.sum()
+        result[row, at, head] = np.dot(powers / powers.sum(), wide(value)[row, :, head // repeats])
+    return result, highest, total
+
+
+def _attention_grad(
+    query: Array, key: Array, value: Array, result: Array, highest: Array, total: Array, cotangent: Array,
+    *mask: Array, **how: Any,
+) -> Any:  # fmt: skip
+    repeats = query.shape[2] // key.shape[2]
+    found = [np.zeros(x.shape, np.longdouble) for x in (query, key, value)]
+    for (row, at, head), scores, allowed in _attention_of_rows(query, key, *mask, **how):
+        group, sent = head // repeats, wide(cotangent)[row, at, head]
+        powers = np.exp(scores - wide(highest)[row, head, at])
+        weights = powers / wide(total)[row, head, at]
+        mean = np.dot(sent, wide(result)[row, at, head])
+        of_scores = np.where(allowed, weights * (wide(value)[row, :, group] @ sent - mean), 0) * how["scale"]
+        found[0][row, at, head] = np.dot(of_scores, wide(key)[row, :, group])
+        found[1][row, :, group] += np.outer(of_scores, wide(query)[row, at, head])
+        found[2][row, :, group] += np.outer(weights, sent)
+    return tuple(found)
+
+
+define("attention", _attention)
+define("attention_grad", _attention_grad)
+
+
 def _meetings(shape: Any, sizes: Any, places: Any, strides: Any, padding: Any, dilation: Any) -> Any:
     """Every (place of the window, element of the window, element of the input) that meet, per definition."""
     for place in np.ndindex(*places):

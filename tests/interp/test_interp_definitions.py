@@ -83,7 +83,7 @@ def _largest(dtype):
 
 SUMS = {
     *("reduce_sum", "cumulative_sum", "dot", "conv", "conv_input_grad", "conv_filter_grad"),
-    *("scatter_window", "sum_window", "spread_window", "scatter_add"),
+    *("scatter_window", "sum_window", "spread_window", "scatter_add", "attention", "attention_grad"),
 }
 
 

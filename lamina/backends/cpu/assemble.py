@@ -147,9 +147,11 @@ class Assembler:
                 self.module, name, node, self.plan.fusion.resolve, self.plan.targets, self.target
             )
         )
-        self.assembly.scratch_bytes = max(self.assembly.scratch_bytes, special.scratch_bytes(node))
+        self.assembly.scratch_bytes = max(
+            self.assembly.scratch_bytes, special.scratch_bytes(node, self.target)
+        )
         moved = sum(value.size * itemsize(value.dtype) for value in (*node.inputs, *node.outputs))
-        work = sum(value.size for value in node.inputs)
+        work = special.flops(node, self.target)
         report = KernelReport(
             kernel.name, f"{node.primitive.name} {node.types[0]}", [node.primitive.name], "a loop of its own",
             work, moved, kernel.tasks, shared,

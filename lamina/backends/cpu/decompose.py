@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
+from lamina.backends.cpu.attention_plan import ATTENTION, has_kernel
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
 from lamina.backends.cpu.convolve_pooled import see_through_pooling
 from lamina.backends.cpu.decompose_windows import decompose_window
@@ -22,6 +23,7 @@ from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.core.shapes import row_major_strides
 from lamina.ir import primitives as p
+from lamina.ir.attention import composed, composed_gradient
 from lamina.ir.bind import full, iota_value
 from lamina.ir.graph import Node, Value, make, rebuild
 from lamina.ir.primitives import CONTROLS, REDUCES, Primitive
@@ -60,7 +62,17 @@ def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tupl
             return make(primitive, copied, node.attributes, node.types).outputs
         return None
 
-    return rebuild(rebuild(see_through_pooling(results), decompose_window), rule)
+    return rebuild(rebuild(see_through_pooling(results), _decompose_whole), rule)
+
+
+def _decompose_whole(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+    """Windows and attention that have no kernel, as what then goes through the other rewrites."""
+    if node.primitive in ATTENTION:
+        if has_kernel(node):
+            return None
+        compose = composed if node.primitive is p.attention else composed_gradient
+        return compose(*inputs, **node.attributes)
+    return decompose_window(node, inputs)
 
 
 def _in_memory(operand: Value, resolve: Resolver) -> bool:
@@ -81,6 +93,13 @@ def _in_order(operand: Value, resolve: Resolver) -> bool:
     )
 
 
+def _rows(position: int, operand: Value, resolve: Resolver) -> bool:
+    """What attention reads: rows whose features are neighbours, at any distance; all else in order."""
+    if operand.ndim != 4 or operand.dtype == "bool":
+        return _in_order(operand, resolve)
+    return _in_memory(operand, resolve) and (operand.shape[3] == 1 or resolve(operand).strides[3] == 1)
+
+
 def _line(position: int, operand: Value, resolve: Resolver) -> bool:
     """What special kernels read: contiguous memory, or one number."""
     return scalar_constant(operand) is not None or _in_order(operand, resolve)
@@ -98,6 +117,7 @@ _READERS: dict[Primitive, Callable[[int, Value, Resolver], bool]] = {
     p.scatter_add: _line,
     p.cumulative_sum: _line,
     p.sort: _line,
+    **dict.fromkeys(ATTENTION, _rows),
     p.host: lambda position, operand, resolve: _in_order(operand, resolve),
 }
 

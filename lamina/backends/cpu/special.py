@@ -1,4 +1,4 @@
-"""Kernels with a loop of their own: scatter_add, cumulative_sum and sort.
+"""Kernels with a loop of their own: scatter_add, cumulative_sum and sort; attention has a room of its own.
 
 The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous
 in memory, or are one number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from lamina.backends.cpu import host_kernel, math, points
+from lamina.backends.cpu import attention, host_kernel, math, points
+from lamina.backends.cpu.attention_plan import ATTENTION, AttentionPlan
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -29,11 +30,20 @@ from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
-SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host})
+SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host}) | ATTENTION
 
 
-def scratch_bytes(node: Node) -> int:
+def flops(node: Node, target: Target) -> int:
+    """Operations, roughly."""
+    if node.primitive in ATTENTION:
+        return AttentionPlan(node, target).flops
+    return sum(value.size for value in node.inputs)
+
+
+def scratch_bytes(node: Node, target: Target) -> int:
     """Private memory a thread needs: sorting keeps two copies of a line with its positions."""
+    if node.primitive in ATTENTION:
+        return AttentionPlan(node, target).scratch_bytes
     if node.primitive is not p.sort:
         return 0
     operand = node.inputs[0]
@@ -52,6 +62,8 @@ def lower(
     """Emit the kernel of a special node."""
     if node.primitive is p.host:
         return host_kernel.lower(module, name, node, resolve, targets)
+    if node.primitive in ATTENTION:
+        return attention.lower(module, name, node, resolve, targets, target)
     emitters: dict[p.Primitive, Callable[[_Special], int]] = {
         p.scatter_add: _scatter_add,
         p.cumulative_sum: _cumulative_sum,
