@@ -81,9 +81,7 @@ def emit_claim(module: Module) -> None:
     module.functions.setdefault(
         "claim",
         f"""
-define internal i64 @claim(
-  ptr %counters, i64 %before, i64 %owned, i64 %thread, i64 %threads, ptr %turn
-) #0 {{
+define internal i64 @claim(ptr %counters, i64 %before, i64 %owned, i64 %thread, i64 %threads, ptr %turn) #0 {{
 entry:
   %first = load i64, ptr %turn, align 8
   br label %look
