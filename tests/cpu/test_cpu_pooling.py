@@ -80,9 +80,9 @@ def depthwise(x, kernel, stride=1, padding=1, dilation=1):
     return p.conv(x, kernel, groups=x.shape[-1], **how)
 
 
-def test_a_convolution_of_each_channel_is_fused_with_what_follows():
-    x, kernel, bias = value(4, 9, 9, 16), value(3, 3, 1, 16), value(16)
-    y = depthwise(x, kernel)
+def test_a_large_convolution_of_each_channel_is_fused_with_what_follows():
+    x, kernel, bias = value(4, 9, 9, 16), value(9, 9, 1, 16), value(16)
+    y = depthwise(x, kernel, padding=4)
     (only,) = groups(relu(p.add(y, p.broadcast(bias, shape=y.shape, axes=(3,)))))
     assert only.kind == NEST
     assert names(only) == ["weigh_window", "add", "maximum"]

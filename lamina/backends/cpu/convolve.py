@@ -24,6 +24,8 @@ from lamina.backends.cpu import math
 from lamina.backends.cpu.contract_place import Place
 from lamina.backends.cpu.contract_sums import Epilogue
 from lamina.backends.cpu.convolve_boxes import ConvolveSpec
+from lamina.backends.cpu.convolve_depthwise import DepthwiseFilterPlan, DepthwiseOutputPlan
+from lamina.backends.cpu.convolve_depthwise_kernels import DepthwiseFilterKernel, DepthwiseOutputKernel
 from lamina.backends.cpu.convolve_filter import FilterKernel, FilterPlan, filter_parts, plan_filter
 from lamina.backends.cpu.convolve_outputs import OutputKernel, OutputPlan, plan_outputs
 from lamina.backends.cpu.emit import Builder, Module, Register
@@ -31,6 +33,8 @@ from lamina.backends.cpu.emit import Builder, Module, Register
 __all__ = [
     "ConvolvePlan",
     "ConvolveSpec",
+    "DepthwiseFilterPlan",
+    "DepthwiseOutputPlan",
     "FilterPlan",
     "OutputPlan",
     "emit_convolve",
@@ -39,7 +43,7 @@ __all__ = [
     "plan_outputs",
 ]
 
-ConvolvePlan = OutputPlan | FilterPlan
+ConvolvePlan = OutputPlan | FilterPlan | DepthwiseOutputPlan | DepthwiseFilterPlan
 
 
 def emit_convolve(
@@ -56,6 +60,10 @@ def emit_convolve(
         epilogue = epilogue or _store_sums(plan)
         if isinstance(plan, FilterPlan):
             FilterKernel(builder, plan, epilogue).emit()
+        elif isinstance(plan, DepthwiseFilterPlan):
+            DepthwiseFilterKernel(builder, plan, epilogue).emit()
+        elif isinstance(plan, DepthwiseOutputPlan):
+            DepthwiseOutputKernel(builder, plan, epilogue).emit()
         else:
             OutputKernel(builder, plan, epilogue).emit()
     builder.finish()

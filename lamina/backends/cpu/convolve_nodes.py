@@ -8,6 +8,7 @@ from math import gcd, prod
 from typing import Any
 
 from lamina.backends.cpu.convolve_boxes import ConvolveSpec
+from lamina.backends.cpu.convolve_depthwise import depthwise_parts, is_depthwise
 from lamina.backends.cpu.convolve_filter import filter_parts
 from lamina.backends.cpu.fuse import scalar_constant
 from lamina.backends.cpu.views import Resolver, View
@@ -91,12 +92,16 @@ def prepared(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequen
     attributes = node.attributes
     first, second, *index = inputs
     index = [_whole(value, resolve) for value in index]
+    depthwise = is_depthwise(node)
+    if depthwise:
+        first, second = _whole(first, resolve), _whole(second, resolve)
     if node.primitive not in FILTER_GRADIENTS:
         first = _whole(first, resolve) if index else _pixels(first, resolve)
         return make(node.primitive, (first, _stored(second, resolve), *index), attributes, node.types).outputs
     second = _whole(second, resolve) if index else _pixels(second, resolve)
     operands = _pixels(first, resolve), second, *index
-    parts = filter_parts(specify(node, resolve)[0])
+    spec = specify(node, resolve)[0]
+    parts = depthwise_parts(spec) if depthwise else filter_parts(spec)
     if parts == 1:
         return make(node.primitive, operands, attributes, node.types).outputs
     shares = (TensorType((parts, *node.types[0].shape), node.types[0].dtype),)
@@ -129,7 +134,10 @@ def _whole(operand: Value, resolve: Resolver) -> Value:
 
 
 def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, int]:
-    """What the kernel is to compute; its operands as views; where in the second one it starts."""
+    """What the kernel is to compute; its operands as views; where in the second one it starts.
+
+    The gradient of x is specified as a convolution of y, but for depthwise ones.
+    """
     attributes = node.attributes
     groups, strides, dilation = attributes["groups"], attributes["strides"], attributes["dilation"]
     low = tuple(before for before, _ in attributes["padding"])
@@ -150,6 +158,8 @@ def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, in
             dilation, attributes.get("places", first.shape[1:-1]), _rows(node.types[0].shape), right.strides,
             outputs * right.strides[-1], left.strides[:-1], first.dtype, spread,
         )  # fmt: skip
+        if is_depthwise(node):
+            return spec, left, right, right.offset
         turned, start = spec.turned
         return turned, left, right, right.offset + start
     kernel = (*attributes["shape"], channels, outputs * groups)

@@ -11,6 +11,7 @@ from functools import reduce
 
 import numpy as np
 
+from lamina.backends.cpu.convolve_depthwise import is_depthwise
 from lamina.backends.cpu.convolve_nodes import as_product, has_kernel, interleaved
 from lamina.backends.cpu.depthwise import as_weighing
 from lamina.core.windows import Padding
@@ -26,6 +27,8 @@ HALVES = ("float16", "bfloat16")
 def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
     """The results of a primitive with windows, from what has kernels; None for what has one itself."""
     if node.primitive not in DECOMPOSED:
+        return None
+    if is_depthwise(node):
         return None
     single = as_product(node, inputs) or as_weighing(node, inputs)
     if single is not None:

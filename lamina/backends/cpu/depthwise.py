@@ -1,7 +1,8 @@
 """Convolutions that keep channels apart, one filter for each, as weighted pooling.
 
-A matrix product has nothing to share here: each element of the kernel meets one channel. With the channels in
-the vectors, such a convolution is a walk over its window like that of pooling, times a weight at every tap.
+For half precision, three spatial axes and large kernels; others have kernels of their own (in
+`convolve_depthwise`). With the channels in the vectors, such a convolution is a walk over its window like
+that of pooling, times a weight at every tap.
 """
 
 from __future__ import annotations

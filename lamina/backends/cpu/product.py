@@ -208,8 +208,15 @@ def _specified(fusion: Fusion, group: Group, target: Target, rows: Rows) -> _Tas
         plan: ContractPlan | ConvolvePlan = contract.plan_contract(spec, target, unit)
         return _Task(plan, left.root, right.root, (left.offset, right.offset))
     geometry, left, right, start = convolve_nodes.specify(head, fusion.resolve)
-    if head.primitive in convolve_nodes.FILTER_GRADIENTS:
-        plan = convolve.plan_filter(geometry, target, head.attributes.get("parts", 1))
+    parts = head.attributes.get("parts", 1)
+    if geometry.groups > 1 and geometry.channels == geometry.outputs == 1:
+        if head.primitive in convolve_nodes.FILTER_GRADIENTS:
+            plan = convolve.DepthwiseFilterPlan(geometry, target, parts)
+        else:
+            back = head.primitive in convolve_nodes.INPUT_GRADIENTS
+            plan = convolve.DepthwiseOutputPlan(geometry, target, back)
+    elif head.primitive in convolve_nodes.FILTER_GRADIENTS:
+        plan = convolve.plan_filter(geometry, target, parts)
     else:
         plan = convolve.plan_outputs(geometry, target)
     return _Task(plan, left.root, right.root, (left.offset, start))
