@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sample_building import NUMBERS, add, as_kind, strided, transposed
+from sample_building import FLOATS, NUMBERS, add, as_kind, strided, transposed
 
 from lamina.ir import primitives as p
 from lamina.ir.bind import full
@@ -118,3 +118,19 @@ for _dtype in NUMBERS:
                 },
             ),
         )
+
+
+for _dtype in FLOATS:
+    add(
+        "custom_gradient",
+        _dtype,
+        "result",
+        lambda rng, dtype=_dtype: (
+            [small(rng, (3, 5), dtype), small(rng, (3, 5), dtype), small(rng, (3, 5), dtype)],
+            {
+                "backward": body([TensorType((3, 5), dtype)] * 2, lambda kept, g: (p.multiply(kept, g),)),
+                "results": 1,
+                "arguments": 1,
+            },
+        ),
+    )

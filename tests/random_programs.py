@@ -528,6 +528,15 @@ def grow_cond(grower: Grower) -> tuple[Value, ...] | None:
     return tuple(apply(p.cond, [index, *outside, x, y], {"branches": branches}))
 
 
+def grow_custom_gradient(grower: Grower) -> tuple[Value, ...] | None:
+    x, y = grower.value(lambda value: True), grower.value(lambda value: True)
+    if x is None or y is None:
+        return None
+    backward = Graph(body_inputs([x.type]), (full(y.shape, 0, y.dtype),))
+    attributes = {"backward": backward, "results": 1, "arguments": 1}
+    return tuple(apply(p.custom_gradient, [x, y], attributes))
+
+
 GROW: dict[Primitive, Grow] = {
     **{primitive: elementwise(primitive) for primitive in p.TABLE.values() if primitive.has(ELEMENTWISE)},
     # where the operands need care
@@ -578,6 +587,7 @@ GROW: dict[Primitive, Grow] = {
     p.scan: grow_scan,
     p.while_loop: grow_while_loop,
     p.cond: grow_cond,
+    p.custom_gradient: grow_custom_gradient,
 }
 
 

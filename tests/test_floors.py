@@ -15,8 +15,8 @@ ROOT = Path(lamina.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("core", "config", "tree", "dtype_policies"),
     ("ir",),
-    ("interp", "ops"),
-    ("grad", "passes"),
+    ("interp", "grad", "ops"),
+    ("passes",),
     ("backends", "function", "ids"),
     (
         "variables",
@@ -49,7 +49,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP = len(FLOORS)
 
 # Forbidden although the floors would allow it.
-NEVER = {"backends": {"ops"}}
+NEVER = {"backends": {"ops"}, "grad": {"interp", "ops"}}
 
 
 def modules() -> list[Path]:

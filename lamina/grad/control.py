@@ -42,7 +42,7 @@ def rules(pull_back: PullBack, reached_from: Reached) -> dict[Primitive, NodeRul
     def of_cond(node: Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
         return _of_cond(node, pull_back, cotangents, wanted)
 
-    return {p.scan: of_scan, p.while_loop: _of_while, p.cond: of_cond}
+    return {p.scan: of_scan, p.while_loop: _of_while, p.cond: of_cond, p.custom_gradient: _of_custom}
 
 
 def _of_while(node: Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
@@ -68,6 +68,16 @@ def _of_cond(node: Node, pull_back: PullBack, cotangents: Cotangents, wanted: Se
     for number, result in zip(positions, results):
         contributions[number + 1] = result
     return contributions
+
+
+def _of_custom(node: Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """What the graph of the node says, in the place of what would flow through the results."""
+    results, arguments = node.attributes["results"], node.attributes["arguments"]
+    arrived = [full(v.shape, 0, v.dtype) if g is None else g for v, g in zip(node.outputs, cotangents)]
+    backward: Graph = node.attributes["backward"]
+    read = node.inputs[results + arguments :]
+    sent: Cotangents = list(substitute(backward.outputs, dict(zip(backward.inputs, [*read, *arrived]))))
+    return [*[None] * results, *sent, *[None] * len(read)]
 
 
 class _Scan:

@@ -8,9 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
 
-from lamina.core.errors import GradientError
+from lamina.grad.eigen import eigen
+from lamina.grad.matrices import (
+    above,
+    along_columns,
+    along_rows,
+    below,
+    beside,
+    block,
+    call,
+    identity_like,
+    inverse_transposed,
+    lower,
+    of_lower_triangle,
+    over_matrix,
+    product,
+    reciprocal_differences,
+    scaled,
+    split_columns,
+    split_rows,
+    transposed,
+)
 from lamina.ir import primitives as p
 from lamina.ir.bind import full, iota_value
 from lamina.ir.graph import Node, Value
@@ -25,97 +44,6 @@ def of_host(node: Node, cotangents: Sequence[Value | None], wanted: Sequence[boo
     return list(RULES[node.attributes["function"]](node, *arrived))
 
 
-# --- matrices --------------------------------------------------------------------------------------
-
-
-def call(function: str, *operands: Value, **options: Any) -> Any:
-    return p.host(*operands, function=function, options=tuple(sorted(options.items())))
-
-
-def product(x: Value, y: Value) -> Value:
-    """Matrices times matrices, stack by stack."""
-    rank = len(x.shape)
-    stack = tuple(range(rank - 2))
-    result: Value = p.dot(x, y, contract=((rank - 1,), (rank - 2,)), batch=(stack, stack))
-    return result
-
-
-def transposed(x: Value) -> Value:
-    rank = len(x.shape)
-    result: Value = p.transpose(x, permutation=(*range(rank - 2), rank - 1, rank - 2))
-    return result
-
-
-def scaled(x: Value, factor: float) -> Value:
-    result: Value = p.multiply(x, full(x.shape, factor, x.dtype))
-    return result
-
-
-def rows_and_columns(x: Value) -> tuple[Value, Value]:
-    """The number of the row, and of the column, of each element."""
-    rank = len(x.shape)
-    return iota_value(x.shape, rank - 2, "int32"), iota_value(x.shape, rank - 1, "int32")
-
-
-def where(condition: Value, x: Value, y: float = 0.0) -> Value:
-    result: Value = p.select(condition, x, full(x.shape, y, x.dtype))
-    return result
-
-
-def lower(x: Value) -> Value:
-    rows, columns = rows_and_columns(x)
-    return where(p.greater_equal(rows, columns), x)
-
-
-def below(x: Value) -> Value:
-    rows, columns = rows_and_columns(x)
-    return where(p.greater(rows, columns), x)
-
-
-def identity_like(x: Value) -> Value:
-    rows, columns = rows_and_columns(x)
-    return where(p.equal(rows, columns), full(x.shape, 1, x.dtype))
-
-
-def along_rows(s: Value, like: Value) -> Value:
-    """One number per column of `like`."""
-    rank = len(like.shape)
-    result: Value = p.broadcast(s, shape=like.shape, axes=(*range(rank - 2), rank - 1))
-    return result
-
-
-def along_columns(s: Value, like: Value) -> Value:
-    """One number per row of `like`."""
-    result: Value = p.broadcast(s, shape=like.shape, axes=tuple(range(len(like.shape) - 1)))
-    return result
-
-
-def over_matrix(number: Value, like: Value) -> Value:
-    """One number per matrix of `like`."""
-    result: Value = p.broadcast(number, shape=like.shape, axes=tuple(range(len(like.shape) - 2)))
-    return result
-
-
-def _of_lower_triangle(g: Value) -> Value:
-    """For a function that reads only the lower triangle, whose elements stand for those above it, too."""
-    result: Value = p.add(below(p.add(g, transposed(g))), p.multiply(identity_like(g), g))
-    return result
-
-
-def inverse_transposed(x: Value) -> Value:
-    result: Value = call("solve", transposed(x), identity_like(x))
-    return result
-
-
-def _reciprocal_differences(numbers: Value, like: Value) -> Value:
-    """1 / (numbers[j] - numbers[i]) at (i, j), and 0 where they are equal."""
-    difference = p.subtract(along_rows(numbers, like), along_columns(numbers, like))
-    nothing, one = full(like.shape, 0, like.dtype), full(like.shape, 1, like.dtype)
-    equal = p.equal(difference, nothing)
-    result: Value = p.select(equal, nothing, p.divide(one, p.select(equal, one, difference)))
-    return result
-
-
 # --- rules -----------------------------------------------------------------------------------------
 
 
@@ -125,7 +53,7 @@ def _cholesky(node: Node, g: Value) -> tuple[Value, ...]:
     inner = p.subtract(inner, scaled(p.multiply(inner, identity_like(inner)), 0.5))
     across = transposed(factor)
     left = call("solve", across, inner)
-    return (_of_lower_triangle(transposed(call("solve", across, transposed(left)))),)
+    return (of_lower_triangle(transposed(call("solve", across, transposed(left)))),)
 
 
 def _solve(node: Node, g: Value) -> tuple[Value, ...]:
@@ -144,35 +72,56 @@ def _slogdet(node: Node, of_sign: Value, g: Value) -> tuple[Value, ...]:
     return (p.multiply(over_matrix(g, x), inverse_transposed(x)),)
 
 
+def _without_rest(basis: Value, g: Value, count: int) -> tuple[Value, Value]:
+    """The first columns of an orthogonal matrix, and their cotangent with what that of the rest adds to it.
+
+    When the first columns turn, the rest turns with them: U1' dU2 = -(U2' dU1)'.
+    """
+    first, rest = split_columns(basis, count)
+    of_first, of_rest = split_columns(g, count)
+    return first, p.subtract(of_first, product(product(rest, transposed(of_rest)), first))
+
+
 def _qr(node: Node, of_q: Value, of_r: Value) -> tuple[Value, ...]:
-    q, r = node.outputs
-    if r.shape[-1] != r.shape[-2]:
-        raise GradientError(
-            "qr has no gradient for matrices with more columns than rows, nor in mode 'complete'.",
-            fix="transpose the matrix, or take mode='reduced'.",
-        )
+    (x,), (q, r) = node.inputs, node.outputs
+    rows, columns = x.shape[-2:]
+    if q.shape[-1] > columns:
+        q, of_q = _without_rest(q, of_q, columns)
+        r, of_r = split_rows(r, columns)[0], split_rows(of_r, columns)[0]
+    if columns <= rows:
+        return (_of_square_r(q, r, of_q, of_r),)
+    # The columns beyond the square, x2 = q r2, follow from q.
+    r, of_r, of_r2 = split_columns(r, rows)[0], *split_columns(of_r, rows)
+    of_q = p.add(of_q, product(split_columns(x, rows)[1], transposed(of_r2)))
+    return (beside(_of_square_r(q, r, of_q, of_r), product(q, of_r2)),)
+
+
+def _of_square_r(q: Value, r: Value, of_q: Value, of_r: Value) -> Value:
     inner = p.subtract(product(r, transposed(of_r)), product(transposed(of_q), q))
     mirrored = p.add(lower(inner), transposed(below(inner)))
     outer = p.add(of_q, product(q, mirrored))
-    return (transposed(call("solve", r, transposed(outer))),)
+    return transposed(call("solve", r, transposed(outer)))
 
 
 def _eigh(node: Node, of_values: Value, of_vectors: Value) -> tuple[Value, ...]:
     values, vectors = node.outputs
     inner = product(transposed(vectors), of_vectors)
-    inner = p.multiply(inner, _reciprocal_differences(values, inner))
+    inner = p.multiply(inner, reciprocal_differences(values, inner))
     diagonal = p.multiply(identity_like(inner), along_rows(of_values, inner))
-    return (_of_lower_triangle(product(product(vectors, p.add(inner, diagonal)), transposed(vectors))),)
+    return (of_lower_triangle(product(product(vectors, p.add(inner, diagonal)), transposed(vectors))),)
 
 
 def _svd(node: Node, of_u: Value, of_s: Value, of_vt: Value) -> tuple[Value, ...]:
     x, (u, s, vt) = node.inputs[0], node.outputs
     inner = s.shape[-1]
-    if u.shape[-1] != inner or vt.shape[-2] != inner:
-        raise GradientError("svd has no gradient with full_matrices=True.", fix="svd(x, full_matrices=False)")
     v, of_v = transposed(vt), transposed(of_vt)
+    if u.shape[-1] > inner:
+        u, of_u = _without_rest(u, of_u, inner)
+    if v.shape[-1] > inner:
+        v, of_v = _without_rest(v, of_v, inner)
+    vt = transposed(v)
     square = product(transposed(u), of_u)
-    apart = _reciprocal_differences(p.multiply(s, s), square)
+    apart = reciprocal_differences(p.multiply(s, s), square)
 
     def antisymmetric(gram: Value) -> Value:
         result: Value = p.multiply(apart, p.subtract(gram, transposed(gram)))
@@ -195,8 +144,44 @@ def _svd(node: Node, of_u: Value, of_s: Value, of_vt: Value) -> tuple[Value, ...
     return (total,)
 
 
-def _lu(node: Node, of_factors: Value, of_pivots: Value) -> tuple[Value, ...]:
-    raise GradientError("lu_factor has no gradient.", fix="solve, inv, det and qr have.")
+def _lu(node: Node, g: Value, of_pivots: Value, of_order: Value) -> tuple[Value, ...]:
+    """Of P x = L U, where the rows of x stay exchanged as they are."""
+    (x,), (factors, _, order) = node.inputs, node.outputs
+    rows, columns = x.shape[-2:]
+    inner = min(rows, columns)
+    square = block(factors, (0, inner), (0, inner))
+    of_square = block(g, (0, inner), (0, inner))
+    left = p.add(below(square), identity_like(square))
+    right = p.subtract(square, below(square))
+    of_left, of_right = below(of_square), p.subtract(of_square, below(of_square))
+    rest: Value | None = None
+    if rows > inner:  # x2 = L2 U, which follows from U
+        lower_left, of_lower_left = split_rows(factors, inner)[1], split_rows(g, inner)[1]
+        rest = transposed(call("solve", right, transposed(of_lower_left)))
+        of_right = p.subtract(of_right, product(transposed(lower_left), rest))
+    if columns > inner:  # x2 = L U2, which follows from L
+        upper_right, of_upper_right = split_columns(factors, inner)[1], split_columns(g, inner)[1]
+        rest = call("solve", transposed(left), of_upper_right)
+        of_left = p.subtract(of_left, product(rest, transposed(upper_right)))
+    from_right = product(of_right, transposed(right))
+    core = p.add(below(product(transposed(left), of_left)), p.subtract(from_right, below(from_right)))
+    exchanged = call("solve", transposed(left), transposed(call("solve", right, transposed(core))))
+    if rest is not None:
+        exchanged = above(exchanged, rest) if rows > inner else beside(exchanged, rest)
+    numbers = iota_value((*x.shape[:-1], rows), x.ndim - 1, x.dtype)
+    is_from = p.cast(p.equal(along_columns(order, numbers), numbers), dtype=x.dtype)
+    return (product(transposed(is_from), exchanged),)
+
+
+def _nextafter(node: Node, g: Value) -> tuple[Value, ...]:
+    """The neighbour moves as the number does."""
+    return g, full(g.shape, 0, g.dtype)
+
+
+def _view(node: Node, g: Value) -> tuple[Value, ...]:
+    """Bits are no numbers that a derivative could flow through."""
+    x = node.inputs[0]
+    return (full(x.shape, 0, x.dtype),)
 
 
 def _fft(node: Node, of_real: Value, of_imaginary: Value) -> tuple[Value, ...]:
@@ -215,7 +200,10 @@ RULES: dict[str, Callable[..., tuple[Value, ...]]] = {
     "slogdet": _slogdet,
     "qr": _qr,
     "eigh": _eigh,
+    "eig": eigen,
     "svd": _svd,
     "lu": _lu,
     "fft": _fft,
+    "nextafter": _nextafter,
+    "view": _view,
 }

@@ -421,6 +421,7 @@ row(p.host)
 row(p.scan)
 row(p.while_loop)
 row(p.cond)
+row(p.custom_gradient)
 
 
 def rule_of(primitive: Primitive, position: int) -> Rule | None:

@@ -60,3 +60,7 @@ def while_loop(*arrays: Array, condition: Graph, body: Graph, consts: int) -> tu
 
 def cond(index: Array, *arrays: Array, branches: tuple[Graph, ...]) -> tuple[Array, ...]:
     return tuple(_run(branches[min(max(int(index), 0), len(branches) - 1)], list(arrays)))
+
+
+def custom_gradient(*arrays: Array, backward: Graph, results: int, arguments: int) -> tuple[Array, ...]:
+    return tuple(arrays[:results])

@@ -51,12 +51,19 @@ def _checked_plan(
     primitive: Primitive, signature: Signature, attributes: tuple[tuple[str, Any], ...]
 ) -> Plan:
     operands = tuple(TensorType(shape, dtypes.of_numpy(dtype)) for shape, dtype in signature)
-    return _plan(primitive, operands, primitive.infer(operands, dict(attributes)))
+    named = dict(attributes)
+    return _plan(primitive, operands, primitive.infer(operands, named), named)
 
 
-def _plan(primitive: Primitive, operands: Iterable[TensorType], results: Iterable[TensorType]) -> Plan:
+def _plan(
+    primitive: Primitive,
+    operands: Iterable[TensorType],
+    results: Iterable[TensorType],
+    attributes: Mapping[str, Any],
+) -> Plan:
     halves = any(operand.dtype in ("float16", "bfloat16") for operand in operands)
-    widen = halves and primitive not in _EXACT_IN_HALF
+    exact = primitive in _EXACT_IN_HALF or attributes.get("function") in ("nextafter", "view")
+    widen = halves and not exact
     return Plan(tuple(dtypes.to_numpy(result.dtype) for result in results), widen)
 
 
@@ -86,7 +93,7 @@ def walk(graph: Graph, arrays: Sequence[Any]) -> Iterator[tuple[Node, list[Plain
             outputs = [known[value] for value in node.outputs]
         else:
             operands = [known[value] for value in node.inputs]
-            plan = _plan(node.primitive, [value.type for value in node.inputs], node.types)
+            plan = _plan(node.primitive, [value.type for value in node.inputs], node.types, node.attributes)
             outputs = _compute(node.primitive, operands, node.attributes, plan)
         known.update(zip(node.outputs, outputs))
         for value in dict.fromkeys((*node.inputs, *node.outputs)):

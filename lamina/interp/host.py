@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lamina.core import dtypes
+
 Array = np.ndarray[Any, Any]
 Results = tuple[Array, ...]
 
@@ -47,6 +49,14 @@ def _qr(x: Array, *, complete: bool) -> Results:
     return _stacked(lambda a: tuple(np.linalg.qr(a, "complete" if complete else "reduced")), x)
 
 
+def _eig(x: Array) -> Results:
+    def pairs(a: Array) -> Results:
+        values, vectors = np.linalg.eig(a)
+        return tuple(np.asarray(part, a.dtype) for z in (values, vectors) for part in (z.real, z.imag))
+
+    return _stacked(pairs, x)
+
+
 def _svd(x: Array, *, complete: bool) -> Results:
     return _stacked(lambda a: tuple(np.linalg.svd(a, full_matrices=complete)), x)
 
@@ -56,16 +66,22 @@ def _lu(x: Array) -> Results:
     stack, (rows, columns) = x.shape[:-2], x.shape[-2:]
     factors = x.reshape(-1, rows, columns).copy()
     pivots = np.empty((len(factors), min(rows, columns)), x.dtype)
-    for factor, exchanged in zip(factors, pivots):
+    orders = np.tile(np.arange(rows, dtype=x.dtype), (len(factors), 1))
+    for factor, exchanged, order in zip(factors, pivots, orders):
         for column in range(min(rows, columns)):
             pivot = column + int(np.argmax(np.abs(factor[column:, column])))
             exchanged[column] = pivot
             factor[[column, pivot]] = factor[[pivot, column]]
+            order[[column, pivot]] = order[[pivot, column]]
             if factor[column, column] != 0:
                 factor[column + 1 :, column] /= factor[column, column]
             below = factor[column + 1 :, column]
             factor[column + 1 :, column + 1 :] -= np.outer(below, factor[column, column + 1 :])
-    return factors.reshape(*stack, rows, columns), pivots.reshape(*stack, -1)
+    return (
+        factors.reshape(*stack, rows, columns),
+        pivots.reshape(*stack, min(rows, columns)),
+        orders.reshape(*stack, rows),
+    )
 
 
 def _fft(real: Array, imaginary: Array, *, axes: tuple[int, ...], inverse: bool) -> Results:
@@ -81,7 +97,10 @@ HOST: dict[str, Callable[..., Results]] = {
     "slogdet": lambda x: _stacked(lambda a: tuple(np.linalg.slogdet(a)), x),
     "qr": _qr,
     "eigh": lambda x: _stacked(lambda a: tuple(np.linalg.eigh(a)), x),
+    "eig": _eig,
     "svd": _svd,
     "lu": _lu,
     "fft": _fft,
+    "nextafter": lambda x, towards: (np.nextafter(x, towards),),
+    "view": lambda x, *, dtype: (np.ascontiguousarray(x).reshape(x.shape).view(dtypes.to_numpy(dtype)),),
 }

@@ -251,4 +251,5 @@ RULES: dict[Primitive, Rule] = {
     p.scan: control.scan,
     p.while_loop: control.while_loop,
     p.cond: control.cond,
+    p.custom_gradient: control.custom_gradient,
 }

@@ -59,6 +59,21 @@ def cond(index: TensorType, *operands: TensorType, branches: tuple[Graph, ...]) 
     return results
 
 
+def custom_gradient(
+    *operands: TensorType, backward: Graph, results: int, arguments: int
+) -> tuple[TensorType, ...]:
+    """Operands: results, the arguments they were computed from, and whatever else `backward` reads.
+
+    backward: (the rest, cotangents of the results) -> cotangents of the arguments. Outputs: the results.
+    """
+    if not 0 <= results + arguments <= len(operands):
+        raise ShapeError(f"custom_gradient: {results} + {arguments} of {len(operands)} operands.")
+    given, taken = operands[:results], operands[results : results + arguments]
+    _expect("inputs of the gradient", backward.inputs, [*operands[results + arguments :], *given])
+    _expect("results of the gradient", backward.outputs, taken)
+    return given
+
+
 def _expect(what: str, values: Sequence[Value], types: Sequence[TensorType]) -> None:
     if [value.type for value in values] != list(types):
         shown, wanted = (", ".join(map(str, entries)) for entries in ([v.type for v in values], types))

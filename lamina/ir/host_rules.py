@@ -20,6 +20,8 @@ Types = tuple["TensorType", ...]
 
 def host(*types: TensorType, function: str, options: tuple[tuple[str, Any], ...]) -> Types:
     """The rule of the primitive."""
+    if function == "view":
+        return HOST[function](*types, **dict(options))
     if not types or any(not dtypes.is_float(entry.dtype) or entry.dtype != types[0].dtype for entry in types):
         raise DTypeError(f"{function} works on floats of one dtype.", got=", ".join(map(str, types)))
     return HOST[function](*types, **dict(options))
@@ -78,13 +80,34 @@ def _singular(x: TensorType, *, complete: bool) -> Types:
 
 def _triangular_factors(x: TensorType) -> Types:
     rows, columns = _matrix(x)
-    return _made(x, (rows, columns), (min(rows, columns),))
+    return _made(x, (rows, columns), (min(rows, columns),), (rows,))
 
 
 def _fourier(real: TensorType, imaginary: TensorType, *, axes: tuple[int, ...], inverse: bool) -> Types:
     if real.shape != imaginary.shape or any(not 0 <= axis < len(real.shape) for axis in axes):
         raise ShapeError(f"Parts {real.shape} and {imaginary.shape} cannot be transformed along {axes}.")
     return real, imaginary
+
+
+def _eigen(x: TensorType) -> Types:
+    size = _matrix(x, square=True)[0]
+    return _made(x, (size,), (size,), (size, size), (size, size))
+
+
+def _next(x: TensorType, towards: TensorType) -> Types:
+    if x.shape != towards.shape:
+        raise ShapeError(f"nextafter: operands {x.shape} and {towards.shape} must have one shape.")
+    return (x,)
+
+
+def _view(x: TensorType, *, dtype: str) -> Types:
+    """The same bytes: the last axis holds more numbers, or fewer, when they have another width."""
+    had, has = dtypes.itemsize(x.dtype), dtypes.itemsize(dtype)
+    if had == has:
+        return (type(x)(x.shape, dtype),)
+    if not x.shape or x.shape[-1] * had % has:
+        raise ShapeError(f"view: the last axis of {x} cannot be divided into numbers of {has} bytes.")
+    return (type(x)((*x.shape[:-1], x.shape[-1] * had // has), dtype),)
 
 
 HOST: dict[str, Callable[..., Types]] = {
@@ -94,7 +117,11 @@ HOST: dict[str, Callable[..., Types]] = {
     "slogdet": _sign_and_logarithm,
     "qr": _orthogonal,  # (q, r)
     "eigh": _symmetric_eigen,  # (eigenvalues, eigenvectors) of the lower triangle
+    "eig": _eigen,  # (eigenvalues, eigenvectors), each as its real and its imaginary part
     "svd": _singular,  # (u, s, v transposed)
-    "lu": _triangular_factors,  # (l below u, rows exchanged); the numbers of rows as floats
+    # (l below u, with which row each was exchanged, which row is where now); numbers of rows are floats
+    "lu": _triangular_factors,
     "fft": _fourier,  # (real, imaginary); the inverse is divided by the number of points
+    "nextafter": _next,
+    "view": _view,  # of any dtype
 }

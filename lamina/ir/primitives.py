@@ -437,3 +437,5 @@ host = define("host", VARIADIC, host_rules.host)
 scan = define("scan", VARIADIC, control_rules.scan, CONTROLS)  # a loop of known length
 while_loop = define("while_loop", VARIADIC, control_rules.while_loop, CONTROLS)
 cond = define("cond", VARIADIC, control_rules.cond, CONTROLS)  # one of several branches
+# The first operands as they are; their derivative is what the graph `backward` says
+custom_gradient = define("custom_gradient", VARIADIC, control_rules.custom_gradient, CONTROLS)

@@ -70,6 +70,30 @@ class OpLayer(Operation):
         return super().from_config({**config, "keywords": deserialize_object(config.get("keywords"))})
 
 
+@REGISTRY.register
+class FunctionLayer(OpLayer):
+    """One call, on KerasTensors, of a function that an op made: by `custom_gradient` or `vectorize`.
+
+    It can be saved when the function is registered.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        self.function = function
+        self.operation = str(getattr(function, "__name__", "function")).strip("<>")
+        self.keywords = {}
+        Operation.__init__(self, name=auto_name(self.operation) if name is None else name)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "function": serialize_object(self.function)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FunctionLayer:
+        return cls(deserialize_object(config["function"]), name=config["name"])
+
+
 def from_keras(class_name: str, config: Mapping[str, Any]) -> OpLayer:
     """The op of one of Keras' classes of ops: "GetItem" is "getitem". Empty settings are left out."""
     shown = to_snake_case(class_name)
@@ -80,7 +104,8 @@ def from_keras(class_name: str, config: Mapping[str, Any]) -> OpLayer:
 
 
 def _record(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return OpLayer(function.__name__)(*args, **kwargs)
+    is_op = OPS.get(function.__name__) is function
+    return (OpLayer(function.__name__) if is_op else FunctionLayer(function))(*args, **kwargs)
 
 
 symbolic.set_recorder(_record)

@@ -12,6 +12,7 @@ import numpy as np
 from lamina.core import dtypes
 from lamina.core.errors import ArgumentError, ShapeError
 from lamina.ir import primitives as p
+from lamina.ops.complex_numbers import floats, parts
 from lamina.ops.contract import extract_sequences
 from lamina.ops.convert import cast, convert_to_tensor
 from lamina.ops.create import zeros, zeros_like
@@ -22,33 +23,12 @@ from lamina.ops.move import broadcast_to, flip, pad, reshape
 from lamina.ops.registry import op
 
 
-def _floats(x: Any) -> Any:
-    x = convert_to_tensor(x)
-    return x if dtypes.is_float(dtypes.standardize(x.dtype)) else cast(x, dtypes.standardize(None))
-
-
-def _pair(x: Any, axes: int) -> tuple[Any, Any]:
-    """The two parts of a complex tensor."""
-    if not isinstance(x, (tuple, list)) or len(x) != 2:
-        raise ArgumentError(
-            "A complex tensor is a pair of tensors: (real part, imaginary part).", got=type(x).__name__
-        )
-    real, imaginary = _floats(x[0]), _floats(x[1])
-    if tuple(real.shape) != tuple(imaginary.shape) or real.ndim < axes:
-        raise ShapeError(
-            "The real and the imaginary part must have the same shape.",
-            expected=f"{axes} or more axes",
-            got=f"{tuple(real.shape)} and {tuple(imaginary.shape)}",
-        )
-    return real, imaginary
-
-
 def _transformed(x: Any, count: int, inverse: bool) -> tuple[Any, Any]:
     """The transform along the last `count` axes."""
-    real, imaginary = _pair(x, count)
+    real, imaginary = parts(x, count)
     axes = tuple(range(real.ndim - count, real.ndim))
-    parts = host("fft", real, imaginary, axes=axes, inverse=inverse)
-    return parts[0], parts[1]
+    transformed = host("fft", real, imaginary, axes=axes, inverse=inverse)
+    return transformed[0], transformed[1]
 
 
 @op
@@ -83,7 +63,7 @@ def rfft(x: Any, fft_length: int | None = None) -> tuple[Any, Any]:
 
     fft_length: N; the last axis is cut off, or filled up with zeros, to that.
     """
-    x = _floats(x)
+    x = floats(x)
     length = int(x.shape[-1] if fft_length is None else fft_length)
     x = _of_length(x, length)
     real, imaginary = _transformed((x, zeros_like(x)), 1, inverse=False)
@@ -93,7 +73,7 @@ def rfft(x: Any, fft_length: int | None = None) -> tuple[Any, Any]:
 @op
 def irfft(x: Any, fft_length: int | None = None) -> Any:
     """The inverse of `rfft`. fft_length: how many real numbers; 2 (m - 1) by default."""
-    real, imaginary = _pair(x, 1)
+    real, imaginary = parts(x, 1)
     length = int(2 * (real.shape[-1] - 1) if fft_length is None else fft_length)
     half = length // 2 + 1
     real, imaginary = _of_length(real, half), _of_length(imaginary, half)
@@ -147,7 +127,7 @@ def stft(
     Shapes: (..., n) to two of (..., pieces, fft_length // 2 + 1).
     """
     _check_lengths(sequence_length, fft_length)
-    x = _floats(x)
+    x = floats(x)
     if center:
         around = (fft_length // 2, fft_length // 2)
         x = pad(x, [(0, 0)] * (x.ndim - 1) + [around], mode="reflect")
@@ -168,7 +148,7 @@ def istft(
 ) -> Any:
     """The inverse of `stft` with the same arguments. length: how many numbers to give back."""
     _check_lengths(sequence_length, fft_length)
-    pieces = irfft(_pair(x, 2), fft_length)
+    pieces = irfft(parts(x, 2), fft_length)
     values = _window(window, sequence_length, fft_length, pieces.dtype)
     weight = _overlapping(broadcast_to(values * values, pieces.shape[-2:]), sequence_stride)
     if window is None:

@@ -1,9 +1,11 @@
 """The names of `keras.ops.linalg`."""
 
+from lamina.ops.derivatives import jvp
 from lamina.ops.linear_algebra import (
     cholesky,
     cholesky_inverse,
     det,
+    eig,
     eigh,
     inv,
     lstsq,
@@ -21,8 +23,10 @@ __all__ = [
     "cholesky",
     "cholesky_inverse",
     "det",
+    "eig",
     "eigh",
     "inv",
+    "jvp",
     "lstsq",
     "lu_factor",
     "matrix_rank",

@@ -123,7 +123,8 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 def qr(x: Any, mode: str = "reduced") -> tuple[Any, Any]:
     """(q, r) with q r = x: q has orthonormal columns, r is upper triangular.
 
-    mode: "reduced", or "complete" for a square q.
+    mode: "reduced", or "complete" for a square q; of the columns that this adds only their space is
+    determined, and derivatives are right for what depends on that alone.
     """
     if mode not in ("reduced", "complete"):
         raise ArgumentError(f"The mode of qr must be 'reduced' or 'complete', got {mode!r}.")
@@ -140,8 +141,27 @@ def eigh(x: Any) -> tuple[Any, Any]:
 
 
 @op
+def eig(x: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """(eigenvalues, eigenvectors as columns) of a square matrix, both complex: pairs (real, imaginary part).
+
+    Each vector has norm 1 and a largest element that is real, but for its sign. The derivatives are those of
+    this choice; they do not exist where eigenvalues are equal.
+
+    >>> values, vectors = eig([[0.0, -1.0], [1.0, 0.0]])
+    >>> values
+    (Array([0., 0.], dtype=float32), Array([ 1., -1.], dtype=float32))
+    """
+    values, of_values, vectors, of_vectors = host("eig", _matrix(x, square=True))
+    return (values, of_values), (vectors, of_vectors)
+
+
+@op
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """(u, s, v transposed) with u diag(s) v' = x and s falling; compute_uv=False: s alone."""
+    """(u, s, v transposed) with u diag(s) v' = x and s falling; compute_uv=False: s alone.
+
+    full_matrices: u and v are square. Of the vectors that this adds only their space is determined, and
+    derivatives are right for what depends on that alone.
+    """
     x = _matrix(x)
     if not compute_uv:
         return host("svd", x, complete=False)[1]
@@ -151,11 +171,11 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @op
 def lu_factor(x: Any) -> tuple[Any, Any]:
-    """(factors, pivots): L below the diagonal and U above, of x with rows exchanged; without a gradient.
+    """(factors, pivots): L below the diagonal and U above, of x with rows exchanged.
 
     pivots: with which row each row was exchanged, one after the other.
     """
-    factors, pivots = host("lu", _matrix(x))
+    factors, pivots, _ = host("lu", _matrix(x))
     return factors, cast(pivots, "int32")
 
 

@@ -31,6 +31,7 @@ from lamina.ops.activation import (
     threshold,
 )
 from lamina.ops.attention import dot_product_attention
+from lamina.ops.complex_numbers import polar
 from lamina.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from lamina.ops.ctc import ctc_decode, ctc_loss
 from lamina.ops.index import multi_hot, one_hot
@@ -79,6 +80,7 @@ __all__ = [
     "multi_hot",
     "normalize",
     "one_hot",
+    "polar",
     "psnr",
     "relu",
     "relu6",

@@ -26,15 +26,17 @@ from lamina.utils import bounding_boxes
 from lamina.utils.drawing import model_to_dot, plot_model
 from lamina.utils.image_folders import image_dataset_from_directory
 from lamina.utils.images import array_to_img, img_to_array, load_img, save_img
+from lamina.utils.named_values import Config
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.sequences import pad_sequences, timeseries_dataset_from_array
-from lamina.utils.session import clear_session, is_keras_tensor
+from lamina.utils.session import clear_session, get_source_inputs, is_keras_tensor
 from lamina.utils.sound_folders import audio_dataset_from_directory
 from lamina.utils.split import split_dataset
 from lamina.utils.text_folders import text_dataset_from_directory
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "FeatureSpace",
     "Progbar",
@@ -51,6 +53,7 @@ __all__ = [
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",

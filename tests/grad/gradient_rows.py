@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina.ir import primitives as p
-from lamina.ir.bind import constant_value, full
+from lamina.ir.bind import apply, constant_value, full
 from lamina.ir.bodies import body_inputs
 from lamina.ir.graph import Graph, Value
 from lamina.ir.primitives import Primitive
@@ -360,6 +360,22 @@ def host(function, **options):
     return call
 
 
+def spaces(function, position, **options):
+    """The results, but of an orthogonal one only its first columns (rows), and the projector to the rest."""
+
+    def call(x):
+        parts = list(p.host(x, function=function, options=tuple(sorted(options.items()))))
+        basis = parts.pop(position)
+        basis = p.transpose(basis, permutation=(1, 0)) if position else basis
+        size, count = basis.shape[0], min(x.shape)
+        first = p.slice(basis, start=(0, 0), limit=(size, count), stride=(1, 1))
+        rest = p.slice(basis, start=(0, count), limit=(size, size), stride=(1, 1))
+        parts += [first, p.dot(rest, rest, contract=((1,), (1,)), batch=((), ()))]
+        return p.sin(p.concatenate(*(p.reshape(part, shape=(part.size,)) for part in parts), axis=0))
+
+    return call
+
+
 HOST = [
     Row("cholesky", host("cholesky"), (normal(4, 4) * 0.3 + 2 * SPREAD,)),
     Row("solve", host("solve"), (normal(2, 4, 4) * 0.3 + SPREAD, normal(2, 4, 2, seed=1))),
@@ -370,6 +386,17 @@ HOST = [
     Row("svd", host("svd", complete=False), (normal(4, 4) * 0.2 + SPREAD,)),
     Row("svd tall", host("svd", complete=False), (normal(4, 3) * 0.2 + SPREAD[:, :3],)),
     Row("svd wide", host("svd", complete=False), (normal(2, 4) * 0.2 + SPREAD[:2],)),
+    Row("qr wide", host("qr", complete=False), (normal(3, 5) * 0.3 + np.eye(3, 5) * [1, 2.5, 4, 0, 0],)),
+    Row("qr complete", spaces("qr", 0, complete=True), (normal(5, 2) * 0.3 + np.eye(5, 2) * [1, 2],)),
+    Row("svd full", spaces("svd", 0, complete=True), (normal(4, 2) * 0.2 + SPREAD[:, :2],)),
+    Row("svd full wide", spaces("svd", 2, complete=True), (normal(2, 4) * 0.2 + SPREAD[:2],)),
+    *(
+        Row(f"lu {shape}", host("lu"), (normal(2, *shape, seed=3),))
+        for shape in ((3, 3), (4, 2), (2, 4), (1, 1))
+    ),
+    Row("eig real", host("eig"), (normal(4, 4) * 0.3 + SPREAD,)),
+    Row("eig complex", host("eig"), (normal(2, 4, 4, seed=2),)),
+    Row("nextafter", lambda x: p.sin(p.multiply(host("nextafter")(x, p.negative(x)), x)), (apart(4),)),
     Row("fft", host("fft", axes=(0, 1), inverse=False), (normal(3, 4), normal(3, 4, seed=1))),
     Row("inverse fft", host("fft", axes=(1,), inverse=True), (normal(3, 4), normal(3, 4, seed=1))),
 ]
@@ -442,6 +469,19 @@ CONTROL = [
     *(Row(f"cond {number}", branch(number), (normal(3), normal(3, seed=1))) for number in (0, 1, 2)),
 ]
 
+
+def with_gradient_of_square(x: Value) -> Value:
+    """x^2 whose derivative is said to be 2 x, from a remembered x."""
+    inputs = body_inputs([x.type, x.type])
+    backward = Graph(inputs, (p.multiply(p.add(*[inputs[0]] * 2), inputs[1]),))
+    square = p.stop_gradient(p.multiply(x, x))
+    return apply(p.custom_gradient, [square, x, x], {"backward": backward, "results": 1, "arguments": 1})[0]
+
+
+CUSTOM = [
+    Row("custom_gradient", lambda x: p.sin(with_gradient_of_square(p.exp(x))), (normal(5),)),
+]
+
 COMPOSED = [
     Row(
         "softmax",
@@ -468,5 +508,6 @@ ROWS = [
     *SORT,
     *HOST,
     *CONTROL,
+    *CUSTOM,
     *COMPOSED,
 ]

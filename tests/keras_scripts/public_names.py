@@ -121,22 +121,22 @@ COVERED = {
         broadcast_to cast categorical_crossentropy cbrt cdist ceil celu cholesky cholesky_inverse
         clip concatenate cond conj conjugate conv conv_transpose convert_to_numpy convert_to_tensor
         copy corrcoef correlate cos cosh count_nonzero cross ctc_decode ctc_loss cumprod cumsum
-        deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize divide
-        divide_no_nan dot dot_product_attention dsplit dstack dtype eigh einsum elu empty empty_like
+        custom_gradient deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize divide
+        divide_no_nan dot dot_product_attention dsplit dstack dtype eig eigh einsum elu empty empty_like
         equal erf erfc erfinv exp exp2 expand_dims expm1 extract_sequences eye fabs fft fft2 flip
         fliplr flipud floor floor_divide fmax fmin fmod fold fori_loop full full_like gcd gelu
         geomspace get_item glu greater greater_equal hamming hanning hard_shrink hard_sigmoid
         hard_silu hard_swish hard_tanh heaviside histogram hsplit hstack hypot i0 identity ifft2
         imag in_top_k inner inv irfft is_tensor isclose isfinite isin isinf isnan isneginf isposinf
-        isreal istft kaiser kron layer_normalization lcm ldexp leaky_relu left_shift less less_equal
+        isreal istft jvp kaiser kron layer_normalization lcm ldexp leaky_relu left_shift less less_equal
         linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logaddexp2 logdet
         logical_and logical_not logical_or logical_xor logspace logsumexp lstsq lu_factor map matmul
         matrix_rank max max_pool maximum mean median meshgrid min minimum mod moments moveaxis
         multi_hot multiply nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean
         nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative
-        nonzero norm normalize not_equal one_hot ones ones_like outer pad percentile pinv power prod
-        psnr ptp qr quantile rad2deg ravel real rearrange reciprocal relu relu6 repeat reshape rfft
-        right_shift rms_normalization roll rot90 round rsqrt saturate_cast scan scatter
+        nextafter nonzero norm normalize not_equal one_hot ones ones_like outer pad percentile pinv
+        polar power prod psnr ptp qr quantile rad2deg ravel real rearrange reciprocal relu relu6 repeat
+        reshape rfft right_shift rms_normalization roll rot90 round rsqrt saturate_cast scan scatter
         scatter_update searchsorted segment_max segment_min segment_prod segment_sum select selu
         separable_conv shape sigmoid sign signbit silu sin sinc sinh size slice slice_update slogdet
         soft_shrink softmax softplus softsign solve solve_triangular sort space_to_depth
@@ -144,14 +144,15 @@ COVERED = {
         squareplus squeeze stack std stft stop_gradient subtract sum svd swapaxes swish switch take
         take_along_axis tan tanh tanh_shrink tensordot threshold tile top_k trace transpose
         trapezoid tri tril triu true_divide trunc unfold unique unravel_index unstack vander var
-        vdot vectorized_map vsplit vstack where while_loop zeros zeros_like
+        vdot vectorize vectorized_map view view_as_complex view_as_real vsplit
+        vstack where while_loop zeros zeros_like
     """,
     "ops.nn": """
         adaptive_average_pool adaptive_max_pool average_pool batch_normalization binary_crossentropy
         categorical_crossentropy celu conv conv_transpose ctc_decode ctc_loss depth_to_space depthwise_conv
         dot_product_attention elu fold gelu glu hard_shrink hard_sigmoid hard_silu hard_swish
         hard_tanh layer_normalization leaky_relu log_sigmoid log_softmax max_pool moments multi_hot
-        normalize one_hot psnr relu relu6 rms_normalization selu separable_conv sigmoid silu
+        normalize one_hot polar psnr relu relu6 rms_normalization selu separable_conv sigmoid silu
         soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
         sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink threshold unfold
     """,
@@ -161,7 +162,7 @@ COVERED = {
         rgb_to_grayscale rgb_to_hsv scale_and_translate sobel_edges ssim
     """,
     "ops.linalg": """
-        cholesky cholesky_inverse det eigh inv lstsq lu_factor matrix_rank norm pinv qr solve
+        cholesky cholesky_inverse det eig eigh inv jvp lstsq lu_factor matrix_rank norm pinv qr solve
         solve_triangular svd
     """,
     "optimizers": """
@@ -201,11 +202,11 @@ COVERED = {
         traverse
     """,
     "utils": """
-        CustomObjectScope FeatureSpace Progbar PyDataset Sequence array_to_img audio_dataset_from_directory
-        clear_session text_dataset_from_directory
+        Config CustomObjectScope FeatureSpace Progbar PyDataset Sequence array_to_img
+        audio_dataset_from_directory clear_session text_dataset_from_directory
         custom_object_scope deserialize_keras_object disable_interactive_logging
         enable_interactive_logging get_custom_objects get_registered_name
-        get_registered_object image_dataset_from_directory img_to_array
+        get_registered_object get_source_inputs image_dataset_from_directory img_to_array
         is_interactive_logging_enabled is_keras_tensor load_img model_to_dot normalize
         pack_x_y_sample_weight pad_sequences plot_model register_keras_serializable save_img
         serialize_keras_object set_random_seed split_dataset standardize_dtype

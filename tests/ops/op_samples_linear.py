@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from op_rows import ROWS, normal, row, rows, whole
+from op_rows import ROWS, between, given, normal, row, rows, special, whole
+
+from lamina import ops
 
 __all__ = ["ROWS"]
 
@@ -83,6 +85,31 @@ rows(
     row(normal(6, 3), normal(6), tolerance=1e-5),
     row(normal(6, 3), normal(6, 2), tolerance=1e-5),
     row(normal(2, 4), normal(2), tolerance=1e-5),
+)
+
+# Eigenvectors have norm 1 and a real element in both libraries; their order is LAPACK's.
+rows("eig", row(normal(4, 4), tolerance=1e-5), row(normal(2, 3, 3), tolerance=1e-5))
+
+# --- complex numbers, bits -------------------------------------------------------------------------
+rows("polar", row(between(0, 3, 2, 5), between(-9, 9, 2, 5)), row(whole(0, 5, 3), normal(3), judge="jax"))
+rows("view_as_complex", row(normal(3, 4, 2)), row(normal(2)), row(normal(0, 2)))
+rows("view_as_real", row(as_pair(3, 4), judge=None), row(as_pair(), judge=None))
+rows(
+    "nextafter", row(normal(3, 4), normal(4)), row(special, 0.0), row(whole(-3, 3, 4), normal(4), judge="jax")
+)
+rows(
+    "view",
+    row(normal(3, 4), "int32"),
+    row(normal(3, 4), "uint8", judge=None),
+    row(whole(0, 99, 2, 4, dtype="int16"), "float32", judge=None),
+    row(normal(3), judge="jax"),
+    row(special, dtype="uint32"),
+)
+rows(
+    "jvp",
+    row(given(lambda x, y: x * y + x), [normal(3), normal(3)], [normal(3), normal(3)], judge="jax"),
+    row(given(lambda x: (x * x, x + 1)), [normal(4)], [normal(4)], has_aux=True, judge="jax"),
+    row(given(lambda x: (ops.tanh(x), ops.sum(x * x))), [normal(2, 3)], [normal(2, 3)], judge=None),
 )
 
 # --- Fourier ---------------------------------------------------------------------------------------

@@ -53,11 +53,19 @@ def judged(tmp_path_factory):
 
 def expected_of(name, position, arguments, sample, judged, real_keras):
     if sample.judge == "numpy":
-        return judged[name, position]
+        return in_pairs(judged[name, position])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         function = getattr(real_keras.ops, name, None) or getattr(real_keras.ops.image, name)
-        return leaves(function(*arguments, **sample.keywords))
+        return in_pairs(leaves(function(*arguments, **sample.keywords)))
+
+
+def in_pairs(expected):
+    """Complex results as Lamina gives them: two arrays each."""
+    if isinstance(expected, str):
+        return expected
+    arrays = [np.asarray(leaf) for leaf in expected]
+    return [part for x in arrays for part in ((x.real, x.imag) if x.dtype.kind == "c" else (x,))]
 
 
 def test_every_op_has_rows_and_every_row_an_op():

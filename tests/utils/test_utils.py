@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
@@ -114,3 +115,53 @@ def test_the_function_keeps_its_name_when_its_module_is_imported():
     code = "import lamina.function, lamina; print(lamina.function(lambda x: x + 1)(1.0))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2.0\n"
+
+
+def test_config_is_that_of_keras(real_keras):
+    for room in (real_keras.utils, utils):
+        config = room.Config(learning_rate=0.1)
+        config.seed = 1
+        config["steps"] = 7
+        assert (config.seed, config["learning_rate"], config.get("none", 3), config.frozen) == (
+            1,
+            0.1,
+            3,
+            False,
+        )
+        assert list(config) == ["learning_rate", "seed", "steps"]
+        assert config.to_json() == '{"learning_rate": 0.1, "seed": 1, "steps": 7}'
+        del config["steps"]
+        config.update(seed=2)
+        assert config.as_dict() == {"learning_rate": 0.1, "seed": 2} == dict(config.items())
+        assert (len(config), "seed" in config, config.pop("seed")) == (2, True, 2)
+        assert repr(config) == "<Config {'learning_rate': 0.1}>"
+        with pytest.raises(AttributeError, match="learning_rate"):
+            _ = config.learning_rat
+        config.freeze()
+        for change in (lambda c: setattr(c, "a", 1), lambda c: c.update(a=1), lambda c: c.pop("a")):
+            with pytest.raises(ValueError, match="frozen"):
+                change(config)
+        config.unfreeze()
+        config.a = 1
+        assert config.a == 1
+
+
+def test_config_keeps_its_methods_and_can_be_copied():
+    config = utils.Config(a=1)
+    with pytest.raises(AttributeError, match="method"):
+        config.items = 3
+    copied = copy.deepcopy(config)
+    copied.a = 2
+    assert (config.a, copied.a) == (1, 2)
+
+
+def test_source_inputs_are_found_once_and_in_order(real_keras):
+    for keras in (real_keras, lamina):
+        a, b, c = (keras.Input((2,), name=name) for name in "abc")
+        hidden = keras.layers.Dense(3)(a)
+        total = keras.layers.Concatenate()([hidden, b, hidden])
+        assert [tensor.name for tensor in keras.utils.get_source_inputs(total)] == ["a", "b"]
+        found = keras.utils.get_source_inputs(c)
+        assert [id(tensor) for tensor in found] == [id(c)]
+    with pytest.raises(ValueError, match="KerasTensor"):
+        utils.get_source_inputs(np.ones(3))
