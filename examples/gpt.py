@@ -66,17 +66,10 @@ def block(x: lamina.KerasTensor) -> lamina.KerasTensor:
     return layers.Add()([x, layers.Dense(WIDTH)(inner)])
 
 
-def write(model: lamina.Model, known: list[str], start: list[str], length: int) -> str:
-    rng = np.random.default_rng(2)
-    text = [known.index(word) for word in start]
-    for _ in range(length):
-        seen = text[-LENGTH:]
-        padded = np.array([seen + [0] * (LENGTH - len(seen))], "int32")
-        scores = model.predict_on_batch(padded)[0, len(seen) - 1]
-        scores[0] = -np.inf  # no rare words
-        best = np.argsort(scores)[-20:]
-        chances = np.exp((scores[best] - scores[best[-1]]) / 0.7, dtype="float64")
-        text.append(int(rng.choice(best, p=chances / chances.sum())))
+def write(model: lamina.Model, known: list[str], start: list[str]) -> str:
+    """`start`, continued to the last place that the model knows."""
+    prompt = [known.index(word) for word in start]
+    text = lamina.generate(model, prompt, LENGTH - len(start), temperature=0.7, top_k=20, seed=2)
     return " ".join(known[word] for word in text)
 
 
@@ -96,7 +89,7 @@ def main() -> None:
     accuracy = model.evaluate(x_test, y_test, verbose=0)[1]
     print(f"Word pairs: {pairs(text[:cut], text[cut:]):.3f} of the next words guessed")
     print(f"The GPT: {accuracy:.3f} of the next words guessed")
-    print(write(model, known, ["the", "value", "of"], 40))
+    print(write(model, known, ["the", "value", "of"]))
 
 
 if __name__ == "__main__":

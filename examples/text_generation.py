@@ -41,14 +41,8 @@ def pairs(train: np.ndarray, test: np.ndarray, size: int) -> float:
 
 def write(model: lamina.Model, alphabet: list[str], start: str, length: int, temperature: float) -> str:
     """`start`, continued: the lower the temperature, the safer the letters."""
-    rng = np.random.default_rng(3)
-    text = [alphabet.index(letter) for letter in start]
-    for _ in range(length):
-        seen = np.array([text[-LENGTH:]], "int32")
-        padded = np.pad(seen, ((0, 0), (0, LENGTH - seen.shape[1])))
-        scores = model.predict_on_batch(padded)[0, seen.shape[1] - 1] / temperature
-        chances = np.exp(scores - scores.max(), dtype="float64")
-        text.append(int(rng.choice(len(alphabet), p=chances / chances.sum())))
+    prompt = [alphabet.index(letter) for letter in start]
+    text = lamina.generate(model, prompt, length, temperature=temperature, seed=3)
     return "".join(alphabet[letter] for letter in text)
 
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina.models import Function as Function
     from lamina.models import Model as Model
     from lamina.models import Sequential as Sequential
+    from lamina.models.generation import generate as generate
     from lamina.optimizers import Optimizer as Optimizer
     from lamina.regularizers import Regularizer as Regularizer
     from lamina.variables import Variable as Variable
@@ -83,6 +84,7 @@ _NAMES = {
     "Sequential": "lamina.models",
     "Variable": "lamina.variables",
     "function": "lamina.function",
+    "generate": "lamina.models.generation",
     "gradients": "lamina.function",
     "name_scope": "lamina.core.naming",
     "version": "lamina.core.version",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+from lamina.core import dtypes
 from lamina.core.errors import ShapeError
 from lamina.ir import primitives as p
 from lamina.ir.attention_rules import hidden
@@ -17,6 +21,18 @@ from lamina.ops.move import reshaped
 from lamina.ops.registry import op
 
 FEWEST = 16  # queries and keys from which streaming pays
+
+_always: ContextVar[bool] = ContextVar("always", default=False)
+
+
+@contextmanager
+def streaming() -> Iterator[None]:
+    """Inside, attention is its primitive wherever it can be: for who wants to see it in the graph."""
+    token = _always.set(True)
+    try:
+        yield
+    finally:
+        _always.reset(token)
 
 
 @op
@@ -52,9 +68,9 @@ def dot_product_attention(
     scale = 1 / math.sqrt(query.shape[3]) if scale is None else float(scale)
     allowed = None if mask is None else as_bool(mask)
     streams = bias is None and attn_logits_soft_cap is None and _can_stream(query, key, value)
-    if flash_attention is None:
+    if flash_attention is None and not _always.get():
         streams = streams and min(query.shape[1], key.shape[1]) >= FEWEST
-    if streams and flash_attention is not False:
+    if streams and (_always.get() or flash_attention is not False):
         masks = () if allowed is None else (_by_keys(allowed, key.shape[1]),)
         return p.attention(query, key, value, *masks, causal=bool(is_causal), scale=scale)[0]
     return _with_weights(query, key, value, bias, allowed, scale, is_causal, attn_logits_soft_cap)
@@ -62,7 +78,9 @@ def dot_product_attention(
 
 def _can_stream(query: Any, key: Any, value: Any) -> bool:
     kinds = {dtype_of(x) for x in (query, key, value)}
-    return len(kinds) == 1 and kinds <= {"float32", "float64"} and 0 not in (*query.shape, *value.shape)
+    if len(kinds) > 1 or 0 in (*query.shape, *value.shape) or not key.shape[1]:
+        return False
+    return kinds <= {"float32", "float64"} or (_always.get() and all(map(dtypes.is_float, kinds)))
 
 
 def _by_keys(allowed: Any, source: int) -> Any:

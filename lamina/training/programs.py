@@ -53,13 +53,23 @@ class Programs:
         self.lock = StateLock()
         self._making = MakingLock()
         self._programs: dict[Any, Any] = {}
+        self._others: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple[type[Programs], tuple[Any]]:
         return Programs, (self.model,)
 
     def forget(self) -> None:
         """The model has changed: programs are made anew."""
-        self._programs = {}
+        self._programs, self._others = {}, {}
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made when `key` is first asked for; whoever changes the model forgets it too."""
+        found = self._others.get(key)
+        if found is None:
+            with self._making, deferred_interrupts():
+                found = self._others.get(key) or make()
+                self._others[key] = found
+        return found
 
     def get(self, kind: str, batch_type: BatchType) -> Any:
         """The program for "train", "test" or "predict" steps on such batches."""
