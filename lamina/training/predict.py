@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina.core import dtypes, tree
 from lamina.core.config import config
+from lamina.core.errors import LaminaError
 from lamina.core.interrupts import deferred_interrupts
 from lamina.ids import IdCheck
 from lamina.training import rows
@@ -83,10 +84,16 @@ class Predictor:
             return False
         key = (data.batch_type(1).key, config.floatx)
         if key not in self._row_by_row:
-            first, second = (self._programs.trace("predict", data.batch_type(size)) for size in _TRIAL_ROWS)
-            same_states = [id(s) for s in first.states] == [id(s) for s in second.states]
-            self._row_by_row[key] = same_states and rows.independent(first.program, second.program)
+            self._row_by_row[key] = self._finds_rows_independent(data)
         return self._row_by_row[key]
+
+    def _finds_rows_independent(self, data: DataSet) -> bool:
+        try:
+            first, second = (self._programs.trace("predict", data.batch_type(size)) for size in _TRIAL_ROWS)
+        except LaminaError:  # a model of one batch size only, such as a stateful one
+            return False
+        same_states = [id(s) for s in first.states] == [id(s) for s in second.states]
+        return same_states and rows.independent(first.program, second.program)
 
     def _runner(self, data: DataSet) -> tuple[Callable[[Arrays], list[Array]], Any]:
         """A function of the arrays of such a batch, and the structure of what it returns."""

@@ -88,6 +88,17 @@ def test_stateful_layers_go_on_where_they_ended():
     assert len(part.weights) == 3
 
 
+def test_stateful_models_predict_a_series_in_parts(rng):
+    # Three rows are not what predict fills batches up to: a model of one batch size is never filled up.
+    x = rng.standard_normal((3, 12, 2)).astype("float32")
+    model = lamina.Sequential([lamina.Input(batch_shape=(3, 4, 2)), layers.LSTM(5, stateful=True)])
+    whole = lamina.Sequential([lamina.Input((None, 2)), layers.LSTM(5)])
+    whole.set_weights(model.get_weights())
+    for start in (0, 4, 8):
+        part = model.predict(x[:, start : start + 4], batch_size=3, verbose=0)
+        np.testing.assert_allclose(part, whole.predict(x[:, : start + 4], verbose=0), rtol=1e-5, atol=1e-6)
+
+
 def test_stateful_models_keep_their_state_from_batch_to_batch():
     model = lamina.Sequential([lamina.Input(batch_shape=(2, 3, 1)), layers.SimpleRNN(1, stateful=True)])
     model.set_weights([np.ones((1, 1)), np.ones((1, 1)), np.zeros(1)])
