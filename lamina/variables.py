@@ -110,21 +110,25 @@ class Variable(SymbolicOperators):
         self._constraint: Callable[..., Any] | None = None
         self._overwrite_with_gradient = False
         with trace.suspended():
-            initial = self._initial_value(initializer, shape, dtype)
-        self._array = _aligned_copy(initial)
+            self._array = self._initial_array(initializer, shape, dtype)
         self._dtype = dtypes.of_numpy(self._array.dtype)
 
-    def _initial_value(self, initializer: Any, shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
-        if isinstance(initializer, str):
-            from lamina import initializers
+    def _initial_array(self, initializer: Any, shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
+        """Memory of the variable's own, with the first numbers in it."""
+        from lamina import initializers
 
+        if isinstance(initializer, str):
             initializer = initializers.get(initializer)
         if not callable(initializer):
-            return np.asarray(_to_tensor(initializer, dtype, f"create variable '{self._path}'"))
+            return _aligned_copy(
+                np.asarray(_to_tensor(initializer, dtype, f"create variable '{self._path}'"))
+            )
         if shape is None:
             raise ArgumentError(f"Variable '{self._path}' with an initializer needs a shape.")
         shape, dtype = _checked_shape(shape, self._path), dtypes.standardize(dtype)
         _take(shape, dtype, self._path)
+        if type(initializer) is initializers.Zeros:
+            return _aligned(np.zeros, shape, dtypes.to_numpy(dtype))
         initial = np.asarray(
             _to_tensor(initializer(shape, dtype=dtype), dtype, f"create variable '{self._path}'")
         )
@@ -134,7 +138,7 @@ class Variable(SymbolicOperators):
                 expected=str(shape),
                 got=str(initial.shape),
             )
-        return initial
+        return _aligned_copy(initial)
 
     # --- what it is --------------------------------------------------------------------------------
 
@@ -321,14 +325,21 @@ def substituted(variables: Sequence[Variable], values: Sequence[Any]) -> Iterato
             variable.assign(value)
 
 
+def _aligned(make: Callable[..., Any], shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """An array whose first element lies on a multiple of ALIGNMENT. make: np.empty, or np.zeros, which
+    touches large memory only when it is used.
+    """
+    length = math.prod(shape) * dtype.itemsize
+    memory: np.ndarray[Any, Any] = make(length + ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    return memory[start : start + length].view(dtype).reshape(shape)
+
+
 def _aligned_copy(initial: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A row-major copy whose first element lies on a multiple of ALIGNMENT."""
-    memory = np.empty(initial.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    aligned: np.ndarray[Any, Any] = memory[start : start + initial.nbytes].view(initial.dtype)
-    aligned = aligned.reshape(initial.shape)
-    aligned[...] = initial
-    return aligned
+    copy = _aligned(np.empty, initial.shape, initial.dtype)
+    copy[...] = initial
+    return copy
 
 
 def _to_tensor(value: Any, dtype: Any, purpose: str) -> Any:

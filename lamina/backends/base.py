@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lamina.ir.graph import Graph, TensorType, Value
+from lamina.ir.graph import Graph, Value, constant_type
 
 Array = np.ndarray[Any, Any]
 
@@ -140,8 +140,6 @@ def check_arrays(values: Sequence[Value], arrays: Sequence[Array], kind: str) ->
     if len(values) != len(arrays):
         raise ValueError(f"The program takes {len(values)} {kind}, got {len(arrays)}.")
     for value, array in zip(values, arrays):
-        from lamina.ir.graph import constant_type
-
-        if constant_type(array) != value.type:
-            found: TensorType = constant_type(array)
+        found = constant_type(array)
+        if found != value.type:
             raise ValueError(f"The program was compiled for {value.type}, got {found}.")

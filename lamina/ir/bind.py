@@ -31,15 +31,21 @@ def bind(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
     work on Values, make such leaves with `constant_value`, `full` and `iota_value`. A primitive with one
     output gives it bare; one with several gives a tuple.
     """
-    kinds = [type(operand) for operand in inputs]
+    kinds = set(map(type, inputs))
     results: tuple[Any, ...]
     if Tensor in kinds or (not inputs and current() is not None):
-        outputs = graph.make(primitive, [as_value(operand) for operand in inputs], attributes).outputs
+        values = (
+            [operand.value for operand in inputs]
+            if len(kinds) == 1
+            else [as_value(operand) for operand in inputs]
+        )
+        outputs = graph.make(primitive, values, attributes).outputs
         if len(outputs) == 1:
             return Tensor(outputs[0])
         results = tuple([Tensor(output) for output in outputs])
     elif Value in kinds:
-        results = graph.make(primitive, [as_value(operand) for operand in inputs], attributes).outputs
+        values = inputs if len(kinds) == 1 else [as_value(operand) for operand in inputs]  # type: ignore[assignment]
+        results = graph.make(primitive, values, attributes).outputs
     else:
         if _evaluate is None:
             raise RuntimeError("No eager interpreter is installed: import lamina.interp.")

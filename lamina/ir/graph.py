@@ -51,7 +51,7 @@ class Literal:
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = np.array(array, order="C")
         self.array.flags.writeable = False
-        self._hash = hash((self.array.dtype.name, self.array.shape, self.array.tobytes()))
+        self._hash = hash((self.array.dtype.str, self.array.shape, self.array.tobytes()))
 
     def __hash__(self) -> int:
         return self._hash

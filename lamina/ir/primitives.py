@@ -46,7 +46,7 @@ class Primitive:
     traits: frozenset[str] = field(default_factory=frozenset)
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
-        return _door(self, *inputs, **attributes)
+        raise RuntimeError("No door is installed: import lamina.ir.")
 
     def has(self, trait: str) -> bool:
         return trait in self.traits
@@ -64,12 +64,7 @@ class Primitive:
 
 def set_door(door: Callable[..., Any]) -> None:
     """Where calls of primitives go: `lamina.ir.bind` puts itself here."""
-    global _door
-    _door = door
-
-
-def _door(primitive: Primitive, *inputs: Any, **attributes: Any) -> Any:
-    raise RuntimeError("No door is installed: import lamina.ir.")
+    Primitive.__call__ = door  # type: ignore[method-assign]
 
 
 TABLE: dict[str, Primitive] = {}

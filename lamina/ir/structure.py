@@ -31,7 +31,7 @@ def structure_key(graph: Graph) -> str:
 def _attributes(node: Node) -> object:
     if node.primitive is p.constant:
         literal: Literal = node.attributes["value"]
-        return (literal.array.dtype.name, literal.array.shape, literal.array.tobytes())
+        return (node.types[0].dtype, literal.array.shape, literal.array.tobytes())
     if node.primitive.has(CONTROLS):
         return tuple([(name, _nested(attribute)) for name, attribute in node.items])
     return node.items

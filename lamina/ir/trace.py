@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from lamina.core.errors import LaminaError, ShapeError
 from lamina.core.shapes import Shape
 from lamina.ir.graph import TensorType, Value, unique
+from lamina.ir.primitives import input as input_primitive
 
 
 class State(Protocol):
@@ -238,10 +239,13 @@ class Trace:
 
     def assigned(self, state: State, tensor: Any) -> Value:
         """The value of `tensor`, which must have the state's type."""
-        from lamina.ir.bind import as_value
+        if type(tensor) is Tensor:
+            value = tensor.value
+        else:
+            from lamina.ir.bind import as_value
 
-        value = as_value(tensor)
-        if value.type != TensorType(tuple(state.shape), state.dtype):
+            value = as_value(tensor)
+        if value.shape != tuple(state.shape) or value.dtype != state.dtype:
             raise ShapeError(
                 f"Cannot assign to '{state.name}'.",
                 expected=str(TensorType(tuple(state.shape), state.dtype)),
@@ -273,6 +277,4 @@ class Trace:
 
 def new_input(name: str, type: TensorType) -> Value:
     """A fresh input node: never equal to another, whatever its name."""
-    from lamina.ir.primitives import input as input_primitive
-
     return unique(input_primitive, {"type": type, "name": name, "serial": next(_serials)}, type)
