@@ -11,6 +11,7 @@ import pytest
 from contract_cases import Case
 
 from lamina.backends.cpu.contract import ContractSpec, Place, plan_contract
+from lamina.backends.cpu.contract_deep import DeepPlan
 from lamina.backends.cpu.contract_plan import COPY, shaped_plan
 from lamina.backends.cpu.emit import Builder, Register
 
@@ -70,6 +71,33 @@ def test_one_row(k: int, b: str, level: str) -> None:
 )
 def test_several_tiles_and_panels(case: Case) -> None:
     contract_cases.check(case, contract_cases.run(case, HOST))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(128, 64, 5120, a="columns"),
+        Case(100, 70, 5000, a="columns"),
+        Case(75, 33, 9001),
+        Case(70, 40, 8003, batch=2, a="gaps", c="gaps"),
+        Case(65, 37, 4999, dtype="float64", c="columns"),
+        Case(65, 37, 9999, a="columns", dtype="int32"),
+    ],
+    ids=str,
+)
+def test_long_sums_in_blocks(case: Case, level: str) -> None:
+    """Right, with the same bits as in one go, whoever does the tasks."""
+    target = contract_cases.target_of(level)
+    spec = contract_cases.spec_of(case)
+    plan = plan_contract(spec, target)
+    assert isinstance(plan, DeepPlan)
+    assert plan.depth < case.k
+    tasks = list(pairwise(range(plan.tasks + 1)))
+    found = contract_cases.run(case, target, ranges=tasks[::-1])
+    contract_cases.check(case, found)
+    plain = shaped_plan(spec, target, plan.tiles[0].rows, len(plan.panels[0].pieces))
+    np.testing.assert_array_equal(found.c, contract_cases.run(case, target, plan=plain).c)
 
 
 def test_panels_copied_to_scratch() -> None:

@@ -39,6 +39,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.backends.cpu import math
+from lamina.backends.cpu.contract_deep import DeepKernel, DeepPlan, plan_deep
 from lamina.backends.cpu.contract_kernel import TileKernel
 from lamina.backends.cpu.contract_narrow import NarrowKernel, NarrowPlan, plan_narrow
 from lamina.backends.cpu.contract_place import Place
@@ -58,7 +59,10 @@ def plan_contract(spec: ContractSpec, target: Target, unit: int = 0) -> Contract
     it is.
     """
     return (
-        plan_narrow(spec, target, unit) or plan_ragged(spec, target, unit) or plan_tiles(spec, target, unit)
+        plan_narrow(spec, target, unit)
+        or plan_ragged(spec, target, unit)
+        or (None if unit else plan_deep(spec, target))
+        or plan_tiles(spec, target, unit)
     )
 
 
@@ -77,6 +81,8 @@ def emit_contract(
         NarrowKernel(builder, plan, epilogue).emit()
     elif isinstance(plan, RaggedPlan):
         RaggedKernel(builder, plan, epilogue).emit()
+    elif isinstance(plan, DeepPlan):
+        DeepKernel(builder, plan, epilogue).emit()
     elif isinstance(plan, TilePlan) and plan.tasks:
         TileKernel(builder, plan, epilogue).emit()
     builder.finish()

@@ -355,16 +355,16 @@ def plan_tiles(spec: ContractSpec, target: Target, unit: int = 0) -> TilePlan:
     """The plan with the tiles that should take the least time."""
     if unit and spec.batch == 1 and spec.n:
         return _plan_units(spec, target, unit)
-    rows, vectors = _best_shape(spec, target)
+    rows, vectors = best_shape(spec, target)
     return shaped_plan(spec, target, rows, vectors)
 
 
 def _plan_units(spec: ContractSpec, target: Target, unit: int) -> TilePlan:
     """The plan whose tasks are units of rows with all columns: tiles of equal height fill each unit."""
-    rows, vectors = _best_shape(replace(spec, m=unit), target, unit)
+    rows, vectors = best_shape(replace(spec, m=unit), target, unit)
     tiles = split_units(spec.m, rows, unit)
     panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
-    source = _source(spec, target, sum(run.count for run in tiles))
+    source = source_of(spec, target, sum(run.count for run in tiles))
     panel_count = sum(run.count for run in panels)
     return TilePlan(spec, target, tiles, panels, source, unit // rows, panel_count, by_rows=True)
 
@@ -381,7 +381,7 @@ def shaped_plan(
     panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
     tile_count = sum(run.count for run in tiles)
     panel_count = sum(run.count for run in panels)
-    source = source or _source(spec, target, tile_count)
+    source = source or source_of(spec, target, tile_count)
     width = max((len(run.pieces) for run in panels), default=0) * target.vector_bytes
     packed_panel = 0 if source == DIRECT else spec.k * width
     row_block, column_block = _blocks(spec, target, packed_panel, tile_count, panel_count)
@@ -389,7 +389,7 @@ def shaped_plan(
 
 
 @lru_cache(maxsize=512)
-def _best_shape(spec: ContractSpec, target: Target, unit: int = 0) -> tuple[int, int]:
+def best_shape(spec: ContractSpec, target: Target, unit: int = 0) -> tuple[int, int]:
     """(rows, vectors) of a tile; with a unit, its rows divide that."""
     if 0 in (spec.m, spec.n):
         return 1, 1
@@ -397,7 +397,7 @@ def _best_shape(spec: ContractSpec, target: Target, unit: int = 0) -> tuple[int,
     return min(shapes, key=lambda shape: (_cost(spec, target, *shape), shape[1]))
 
 
-def _source(spec: ContractSpec, target: Target, tile_count: int) -> str:
+def source_of(spec: ContractSpec, target: Target, tile_count: int) -> str:
     """How B is read. Packing pays where the rows of a panel lie on many pages and are read many times."""
     _, step, neighbour = spec.b_strides
     size = dtypes.itemsize(spec.dtype)
