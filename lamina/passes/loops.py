@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from lamina.ir import primitives as p
 from lamina.ir.bind import apply
@@ -368,12 +369,7 @@ def _one_step_late(loop: Loop, carry: Carry, stack: Value) -> Value:
     """The carried value before each step, from those after each step."""
     first = p.reshape(carry.start, shape=(1, *carry.start.shape))
     low, high = (1, loop.length) if loop.reverse else (0, loop.length - 1)
-    rest = p.slice(
-        stack,
-        start=(low, *(0 for _ in carry.start.shape)),
-        limit=(high, *carry.start.shape),
-        stride=(1,) * stack.ndim,
-    )
+    rest = _steps(stack, low, high)
     parts = (rest, first) if loop.reverse else (first, rest)
     result: Value = p.concatenate(*parts, axis=0)
     return result
@@ -434,4 +430,31 @@ def _total(lift: Lift, value: Value) -> Value:
         return apply(p.reduce_sum, stacks, {"axes": (0, *shifted(node.attributes["axes"]))})[0]
     contract = tuple([(0, *shifted(axes)) for axes in node.attributes["contract"]])
     batch = tuple([shifted(axes) for axes in node.attributes["batch"]])
-    return apply(p.dot, stacks, {"contract": contract, "batch": batch})[0]
+    products = [apply(p.dot, parts, {"contract": contract, "batch": batch})[0] for parts in _in_parts(stacks)]
+    return reduce(p.add, products)
+
+
+def _in_parts(stacks: Sequence[Value]) -> list[list[Value]]:
+    """Stacks cut where the first one made of several is: there is no need to put it together.
+
+    The values before each step are made so, of the one before the first and those after all but the last.
+    """
+    joined = next((stack for stack in stacks if stack.primitive is p.concatenate), None)
+    if joined is None or joined.node.attributes["axis"] != 0:
+        return [list(stacks)]
+    found, start = [], 0
+    for part in joined.node.inputs:
+        end = start + part.shape[0]
+        if end > start:
+            found.append([part if stack is joined else _steps(stack, start, end) for stack in stacks])
+        start = end
+    return found
+
+
+def _steps(stack: Value, low: int, high: int) -> Value:
+    """Some of the steps of a stack."""
+    rest = stack.shape[1:]
+    result: Value = p.slice(
+        stack, start=(low, *(0 for _ in rest)), limit=(high, *rest), stride=(1,) * stack.ndim
+    )
+    return result

@@ -67,24 +67,25 @@ def test_a_guarded_whole_is_looked_at_where_it_is_written(rng):
     np.testing.assert_array_equal(values[1], kept)
 
 
-def lstm_training():
+def lstm_training(batch):
     """The gradients of an LSTM's weights, as a training step traces them."""
     layer = LSTM(16)
-    layer.build((32, 7, 12))
+    layer.build((batch, 7, 12))
     weights = layer.trainable_variables
 
     def step(x):
         loss = p.reduce_sum(layer(x), axes=(0, 1))
         return (loss, *gradients(loss, weights))
 
-    program = trace_program(step, [TensorType((32, 7, 12), "float32")], name="lstm").program
+    program = trace_program(step, [TensorType((batch, 7, 12), "float32")], name="lstm").program
     return program.with_results(pipeline.run(program.graph.outputs))
 
 
-def test_the_loops_of_an_lstm_have_no_barriers_and_the_same_bits_for_all_threads(rng, monkeypatch):
+@pytest.mark.parametrize("batch", [16, 20, 32, 45])
+def test_the_loops_of_an_lstm_have_no_barriers_and_the_same_bits_for_all_threads(batch, rng, monkeypatch):
     monkeypatch.setattr(executable, "WORTH_SHARING", 0.0)
     monkeypatch.setattr(executable, "WORTH_WAKING", 0.0)
-    program = lstm_training()
+    program = lstm_training(batch)
     plan = plan_of(program)
     assembler = Assembler(plan, Target.host())
     loops = [assembler.call(group) for group in plan.controls]
@@ -92,7 +93,7 @@ def test_the_loops_of_an_lstm_have_no_barriers_and_the_same_bits_for_all_threads
     for loop in loops:
         assert _keeps_rows(loop.control.parts[0], loop.parts[0])
     states = tuple(0.3 * rng.standard_normal(value.shape).astype("float32") for value in program.states)
-    data = (rng.standard_normal((32, 7, 12)).astype("float32"),)
+    data = (rng.standard_normal((batch, 7, 12)).astype("float32"),)
     expected = ReferenceBackend().compile(program, "").run(states, data)[0]
     found = {}
     for threads in (1, 2, 3):

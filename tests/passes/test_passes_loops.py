@@ -86,7 +86,8 @@ def test_only_the_recurrent_product_stays_in_each_loop():
     _, graph = traced(step_of(lstm))
     forward, backward = loops(graph)
     assert count(forward.attributes["body"], p.dot) == count(backward.attributes["body"], p.dot) == 1
-    assert count(graph, p.dot) == 4  # before: x W; after: gradients of W, U and x
+    # Before: x W. After: gradients of W and x; that of U in two parts, of the first step and of the others.
+    assert count(graph, p.dot) == 5
     carried = backward.attributes["carries"]
     assert carried == 2, "the sums of the weights' gradients are not carried"
     assert [kind.shape for kind in backward.types[carried:]] == [(STEPS, BATCH, 4 * UNITS)]

@@ -361,7 +361,8 @@ def plan_tiles(spec: ContractSpec, target: Target, unit: int = 0) -> TilePlan:
 
 def _plan_units(spec: ContractSpec, target: Target, unit: int) -> TilePlan:
     """The plan whose tasks are units of rows with all columns: tiles of equal height fill each unit."""
-    rows, vectors = best_shape(replace(spec, m=unit), target, unit)
+    # A unit of few rows is that of a loop, whose B stays in the second cache: as if it were read again.
+    rows, vectors = best_shape(replace(spec, m=max(unit, 16)), target, unit)
     tiles = split_units(spec.m, rows, unit)
     panels = split_columns(spec.n, vectors, target, sum_dtype(spec.dtype))
     source = source_of(spec, target, sum(run.count for run in tiles))

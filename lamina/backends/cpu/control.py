@@ -248,7 +248,7 @@ def _nested(outer: Plan, shares: _Shares, results: list[tuple[Value, Value]]) ->
         if isinstance(address, Carried) and not address.written
     )
     program = Program("nested", (), carried, ())
-    inner = Plan(program, fusion, constants=outer.constants, rows=find_rows(program, fusion))
+    inner = Plan(program, fusion, constants=outer.constants, rows=find_rows(program, fusion, is_loop=True))
     for number, alias in enumerate(shares.values):
         inner.places[alias] = Place("shared", number)
     for value in fusion.stored():

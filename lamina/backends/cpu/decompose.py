@@ -5,7 +5,7 @@ that has.
   work on the rows.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
 - operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
-  is that copy.
+  is that copy. So do matrices that every step of a loop would transpose.
 - convolutions without kernels of their own: tap by tap (`decompose_windows`).
 """
 
@@ -25,7 +25,7 @@ from lamina.core.shapes import row_major_strides
 from lamina.ir import primitives as p
 from lamina.ir.attention import composed, composed_gradient
 from lamina.ir.bind import full, iota_value
-from lamina.ir.graph import Node, Value, make, rebuild
+from lamina.ir.graph import Graph, Node, Value, make, rebuild, topological
 from lamina.ir.primitives import CONTROLS, REDUCES, Primitive
 
 LONG = 1 << 15  # elements folded into one from which a reduction is split
@@ -131,7 +131,35 @@ def _control(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequen
         carried = first <= position < last if node.primitive is not p.cond else position == 0
         fits = _in_memory(operand, resolve) and (not carried or _in_order(operand, resolve))
         placed.append(operand if fits else p.stop_gradient(operand))
+    if node.primitive is p.scan and node.attributes["length"] > 2:
+        for position in _turned_in_steps(node, placed, resolve):
+            placed[position] = _turned(p.stop_gradient(_turned(placed[position])))
     return make(node.primitive, placed, node.attributes, node.types).outputs
+
+
+def _turned_in_steps(node: Node, operands: Sequence[Value], resolve: Resolver) -> list[int]:
+    """Matrices that each step of a loop multiplies with, from the right, and would have to transpose."""
+    body: Graph = node.attributes["body"]
+    consts = dict(zip(body.inputs[: node.attributes["consts"]], operands))
+    found: set[Value] = set()
+    other: set[Value] = set()
+    for inside in topological(body.outputs):
+        for position, operand in enumerate(inside.inputs):
+            is_turned = (
+                inside.primitive is p.dot
+                and position == 1
+                and operand in consts
+                and operand.ndim == 2
+                and inside.attributes["contract"][1] == (1,)
+                and resolve(consts[operand]).strides[1] == 1
+            )
+            (found if is_turned else other).add(operand)
+    return [position for position, inner in enumerate(consts) if inner in found - other]
+
+
+def _turned(matrix: Value) -> Value:
+    result: Value = p.transpose(matrix, permutation=(1, 0))
+    return result
 
 
 def _dot(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Value:

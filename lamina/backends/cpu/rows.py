@@ -21,6 +21,7 @@ from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
 UNIT = 16  # rows that one thread takes at least: a whole vector of rows, and tiles of 4, 8 or 16
+HALF_UNIT = 8  # ... in loops over small batches, where a barrier would wait for others in every step
 SMALL_WORK = 32e6  # operations of a step beyond which barriers no longer matter, but the shape of tiles does
 
 
@@ -44,10 +45,12 @@ class Rows:
         return ceil(self.count / self.unit)
 
 
-def find_rows(program: Program, fusion: Fusion) -> Rows:
+def find_rows(program: Program, fusion: Fusion, is_loop: bool = False) -> Rows:
     """The rows of a program's batch, and who keeps them apart; nobody where it would not pay."""
     extents = {value.shape[0] for value in program.inputs if value.shape}
     rows = Rows(extents.pop() if len(extents) == 1 else 0)
+    if is_loop and rows.count < 2 * UNIT:
+        rows.unit = HALF_UNIT
     if rows.count < 2 * rows.unit or _operations(fusion.groups) > SMALL_WORK:
         return Rows()
     rows.groups = {group for group in fusion.groups if _keeps_rows(fusion, group, rows.count)}
