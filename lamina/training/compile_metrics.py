@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,20 +88,20 @@ class CompileMetrics:
             entry.metric.update_state(targets[entry.path], outputs.tensors[entry.path], *weight)
 
     def reset_state(self) -> None:
-        for entry in self.entries:
-            reset(entry.metric)
+        reset_all(entry.metric for entry in self.entries)
 
     def result(self) -> dict[str, Any]:
         return {entry.key: metric_result(entry.key, entry.metric.result()) for entry in self.entries}
 
 
-def reset(metric: Any) -> None:
-    """metric.reset_state(), by the shortest way where it is the one that all metrics inherit."""
-    if type(metric).reset_state is Metric.reset_state and current() is None:
-        for variable in metric.variables:
-            variable.array.fill(0)
-    else:
-        metric.reset_state()
+def reset_all(metrics: Iterable[Any]) -> None:
+    """reset_state() of each, by the shortest way where it is the one that all metrics inherit."""
+    for metric in metrics:
+        if type(metric).reset_state is Metric.reset_state and current() is None:
+            for variable in metric.variables:
+                variable.array.fill(0)
+        else:
+            metric.reset_state()
 
 
 def _present(given: Any) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lamina import losses, metrics, optimizers
@@ -15,7 +16,7 @@ from lamina.layers.tracking import untracked
 from lamina.metrics import Mean
 from lamina.training import checks
 from lamina.training.compile_loss import CompileLoss
-from lamina.training.compile_metrics import CompileMetrics, reset
+from lamina.training.compile_metrics import CompileMetrics, reset_all
 from lamina.training.predict import Predictor
 from lamina.training.programs import Programs
 from lamina.training.report import CompileReport
@@ -180,11 +181,13 @@ class Compiling(Steps):
 
     def reset_metrics(self) -> None:
         """Let all metrics begin anew."""
-        for metric in self.metrics:
-            if isinstance(metric, CompileMetrics):
-                metric.reset_state()
-            else:
-                reset(metric)
+        reset_all(self.metrics)
+
+    def _resetting(self) -> Callable[[], None]:
+        """`reset_metrics` for the epochs of one training, which looks for the metrics only once."""
+        if type(self).reset_metrics is not Compiling.reset_metrics:
+            return self.reset_metrics
+        return partial(reset_all, self.metrics)
 
     def _names_in_order(self, logs: Mapping[str, Any]) -> list[str]:
         """Keras' order: by the metrics' own names as far as logs have them, the others sorted."""

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from lamina.core.errors import DataError
-from lamina.training.stream import IterableAdapter, Permutation, Reader, Reordered
+from lamina.training.data import Permutation
+from lamina.training.stream import IterableAdapter, Reader, Reordered
 
 
 class PyDataset:

@@ -9,9 +9,9 @@ import numpy as np
 
 from lamina.core import tree
 from lamina.training.alike import Alike
-from lamina.training.data import Arrays, DataSet, Index
+from lamina.training.data import Arrays, DataSet, Index, Permutation
 from lamina.training.lazy import LazyArray
-from lamina.training.stream import IterableAdapter, Permutation, Reader, Reordered
+from lamina.training.stream import IterableAdapter, Reader, Reordered
 
 
 class RowsOnDemand(Reordered):

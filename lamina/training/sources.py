@@ -14,10 +14,11 @@ from lamina.training.data import (
     ArrayAdapter,
     DataAdapter,
     DataSet,
+    Permutation,
 )
 from lamina.training.py_dataset import Indexed, PyDatasetAdapter, is_indexed
 from lamina.training.rows_on_demand import RowsAdapter, RowsOnDemand
-from lamina.training.stream import IterableAdapter, Permutation, Reader
+from lamina.training.stream import IterableAdapter, Reader
 
 
 def is_source(x: Any) -> bool:
@@ -63,7 +64,7 @@ def adapter_of_rows(
 ) -> DataAdapter:
     """The adapter of arrays. Arguments as for ArrayAdapter."""
     if all(isinstance(array, np.ndarray) for array in data.arrays):
-        return ArrayAdapter(data, batch_size, steps, permutation, repeat, first_pass)
+        return ArrayAdapter(data, batch_size, steps, permutation, repeat, first_pass, epochs)
     size = min(batch_size or (-(-data.rows // steps) if steps else DEFAULT_BATCH_SIZE), data.rows)
     batches = RowsOnDemand(data, int(size), permutation, first_pass)
     return RowsAdapter(batches, steps, repeat, epochs)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lamina.core.errors import DataError
 from lamina.training.alike import Alike
-from lamina.training.data import BatchType, DataAdapter, DataSet, Index, Work
+from lamina.training.data import BatchType, DataAdapter, DataSet, Permutation, Work
 from lamina.training.prefetch import Prefetcher
-
-Permutation = Callable[[int, int, int], Index] | None
 
 
 class Reader:

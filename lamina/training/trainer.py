@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,7 @@ class Trainer(Compiling):
             testing = Loop(self._programs, "test", validation, TestHooks(self, callbacks, progress=False))
         logs: dict[str, Any] = {}
         start = run.resumed_at or Position(0, 0)
+        reset_metrics = self._resetting()
         for epoch in epochs:
             if epoch < start.epoch:
                 training.leave_out_epoch()
@@ -174,11 +176,12 @@ class Trainer(Compiling):
             done = start.step if epoch == start.epoch else 0
             hooks.epoch = epoch
             if not done:
-                self.reset_metrics()
+                reset_metrics()
             callbacks.on_epoch_begin(epoch)
             logs = training.epoch(done) or self.get_metrics_result()
             if testing is not None and not hooks.ended and _is_due(epoch, validation_freq):
-                logs |= {f"val_{name}": value for name, value in self._test(testing, callbacks).items()}
+                found = self._test(testing, callbacks, reset_metrics)
+                logs |= {f"val_{name}": value for name, value in found.items()}
             if not hooks.ended:
                 callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
@@ -187,9 +190,11 @@ class Trainer(Compiling):
             self.optimizer.finalize_variable_values(self.trainable_weights)  # type: ignore[attr-defined]
         callbacks.on_train_end(logs)
 
-    def _test(self, testing: Loop, callbacks: CallbackList) -> dict[str, Any]:
+    def _test(
+        self, testing: Loop, callbacks: CallbackList, reset_metrics: Callable[[], None]
+    ) -> dict[str, Any]:
         callbacks.on_test_begin()
-        self.reset_metrics()
+        reset_metrics()
         logs = testing.epoch()
         callbacks.on_test_end(logs)
         return logs
@@ -233,7 +238,7 @@ class Trainer(Compiling):
                 )
             try:
                 testing = Loop(self._programs, "test", adapter, TestHooks(self, callbacks))
-                logs = self._test(testing, callbacks)
+                logs = self._test(testing, callbacks, self.reset_metrics)
             finally:
                 adapter.close()
                 callbacks.on_exit()

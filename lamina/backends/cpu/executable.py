@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import time
+import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,12 +59,20 @@ class Layout:
         self.cores = cores
 
 
+class Bound(NamedTuple):
+    """Data that a frame points at, which are looked at again only when they have changed."""
+
+    array: weakref.ref[Array]
+    looks: tuple[tuple[int, ...], Any]
+
+
 class Frame:
     """The memory of one run: context, tables of pointers, arena, scratch. Each concurrent run has its own."""
 
     def __init__(self, program: Program, layout: Layout, constants: Sequence[Array], workers: int) -> None:
         self.context = aligned(8 * Slot.SIZE).view(np.int64)
         self.context[:] = 0
+        self.slots = memoryview(self.context)  # type: ignore[arg-type]  # quicker for single numbers
         self.arena = aligned(layout.arena_bytes)
         self.scratch = aligned(workers * (-(-layout.scratch_bytes // 128) * 128))
         self.counters = aligned(workers * layout.claims * COUNTER_BYTES).view(np.int64)
@@ -77,6 +86,7 @@ class Frame:
         self.batches = [aligned(value.size * dtypes.itemsize(value.dtype)) for value in program.inputs]
         self.batch_addresses = [address(batch) for batch in self.batches]
         self.given: object = None
+        self.bound: list[Bound | None] = [None] * count
         tables = (
             (Slot.STATES, self.states), (Slot.INPUTS, self.inputs), (Slot.OUTPUTS, self.outputs),
             (Slot.CONSTANTS, self.constants), (Slot.DATA, self.data), (Slot.KINDS, self.kinds),
@@ -129,7 +139,7 @@ class CpuExecutable:
                 kept.append(array)
                 frame.inputs[position] = address(array)
             outputs = self._outputs(frame)
-            context = frame.context
+            context = frame.slots
             context[Slot.STEPS] = 1
             context[Slot.GATHERING] = 0
             self._call(frame, 1)
@@ -145,13 +155,13 @@ class CpuExecutable:
             kept = [self._bind_data(frame, position, array) for position, array in enumerate(data)]
             rows = np.ascontiguousarray(index, np.int64)
             outputs = self._outputs(frame)
-            context = frame.context
+            context = frame.slots
             context[Slot.STEPS] = len(rows)
             context[Slot.GATHERING] = 1
             context[Slot.INDEX] = address(rows)
             self._call(frame, len(rows))
             del kept
-            return StepsResult(int(context[Slot.DONE]), not context[Slot.FLAG], outputs)
+            return StepsResult(context[Slot.DONE], not context[Slot.FLAG], outputs)
         finally:
             self._running.discard(frame)
             self._frames.append(frame)
@@ -159,7 +169,7 @@ class CpuExecutable:
     def abort(self) -> None:
         """Ask a `run_steps` that is under way in another thread to stop after its current step."""
         for frame in tuple(self._running):
-            frame.context[Slot.ABORT] = 1
+            frame.slots[Slot.ABORT] = 1
 
     # -- binding -------------------------------------------------------------------------------
 
@@ -184,6 +194,11 @@ class CpuExecutable:
 
     def _bind_data(self, frame: Frame, position: int, array: Array) -> Array:
         """Point at the data a batch is gathered from, converted first if the code cannot do it on the way."""
+        bound = frame.bound[position]
+        if bound is not None and bound.array() is array and bound.looks == (array.shape, array.dtype):
+            frame.inputs[position] = frame.batch_addresses[position]
+            return array
+        given = array
         shape, dtype = self._input_types[position]
         if array.shape[1:] != shape[1:] and shape:
             raise ValueError(f"Rows of shape {array.shape[1:]} do not fit the program's {shape[1:]}.")
@@ -194,6 +209,8 @@ class CpuExecutable:
         frame.data[position] = address(array)
         frame.kinds[position] = int(from_bytes and array.dtype != dtype)
         frame.inputs[position] = frame.batch_addresses[position]
+        looks = given.shape, given.dtype
+        frame.bound[position] = Bound(weakref.ref(given), looks) if array is given else None
         return array
 
     def _outputs(self, frame: Frame) -> list[Array]:
@@ -203,7 +220,7 @@ class CpuExecutable:
         return outputs
 
     def _call(self, frame: Frame, steps: int) -> None:
-        context = frame.context
+        context = frame.slots
         context[Slot.FLAG] = 0
         context[Slot.DONE] = 0
         context[Slot.STOP] = 0
@@ -220,7 +237,7 @@ class CpuExecutable:
         host.raise_failure(frame.address + 8 * Slot.FLAG)
         if not shared or not (free or workers == 1):
             return
-        nanoseconds, done = time.perf_counter_ns() - start, int(context[Slot.DONE])
+        nanoseconds, done = time.perf_counter_ns() - start, context[Slot.DONE]
         if done >= STEPS_THAT_COUNT or (done and nanoseconds >= NANOSECONDS_THAT_COUNT):
             self._pace.note(workers, nanoseconds / done)
 
@@ -231,7 +248,7 @@ class CpuExecutable:
             if not threads.pool.lock.acquire(blocking=False):
                 return False
             try:
-                frame.context[Slot.ARRIVED] = 0
+                frame.slots[Slot.ARRIVED] = 0
                 entry, where = self._entry, frame.address
                 threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
             finally:
