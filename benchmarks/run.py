@@ -18,7 +18,7 @@ from benchmarks.harness import RESULTS, ROOT, Figure, environment, judge
 
 SCRIPTS = (
     "imports", "compile_time", "latency", "overhead", "checks_cost", "determinism", "memory", "mlp",
-    "convnet", "recurrent", "transformer", "matmul", "convolution", "math", "optimizers",
+    "convnet", "recurrent", "transformer", "generation", "matmul", "convolution", "math", "optimizers",
 )  # fmt: skip
 # Scripts that have other options, and print figures without targets.
 _QUICK = {

@@ -2,6 +2,7 @@
 
 python -m benchmarks.transformer [--quick] [NAME ...]. "block" is one transformer block: width 128, 4 heads,
 length 128, batch 32. "gpt" is four blocks with causal attention: width 192, length 256, batch 8, 1000 words.
+"long" is one block with causal attention: width 256, 4 heads, length 2048, batch 1.
 All train with Adam on the same data in the same batches, shuffled anew.
 """
 
@@ -18,6 +19,10 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
         1.4,
     ),
     "small GPT, length 256, batch 8": ({"transformer": "gpt", "length": 256, "batch": 8, "steps": 4}, 1.3),
+    "causal transformer block, length 2048": (
+        {"transformer": "long", "length": 2048, "batch": 1, "steps": 4},
+        1.0,
+    ),
 }
 PEERS = ("pytorch", "keras_jax")
 

@@ -16,6 +16,10 @@ from benchmarks.peers.data import classification
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    if "generate" in task:
+        from benchmarks.peers import generation
+
+        return generation.by_predict(transformers.build(keras, task), task)
     if "transformer" in task:
         model, (x, y) = transformers.build(keras, task), transformers.data(task)
     elif "recurrent" in task:

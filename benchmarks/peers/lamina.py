@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import lamina
 from benchmarks.peers import images, sequences, transformers
 from benchmarks.peers.data import classification
@@ -43,11 +45,26 @@ def data(task: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def prepare(task: dict[str, Any]) -> Callable[[], float]:
+    if "generate" in task:
+        return _generating(task)
     model, (x, y) = build(task), data(task)
 
     def run() -> float:
         start = time.perf_counter()
         model.fit(x, y, batch_size=task["batch"], epochs=task["epochs"], verbose=0)
         return (time.perf_counter() - start) / (task["steps"] * task["epochs"])
+
+    return run
+
+
+def _generating(task: dict[str, Any]) -> Callable[[], float]:
+    """Seconds per token that the model goes on with after a prompt."""
+    model, count = build(task), task["length"] - task["prompt"]
+    prompt = np.arange(task["prompt"], dtype=np.int32)
+
+    def run() -> float:
+        start = time.perf_counter()
+        lamina.generate(model, prompt, count, temperature=0.8, top_k=20, seed=0)
+        return (time.perf_counter() - start) / count
 
     return run

@@ -28,7 +28,7 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
     batch, steps = task["batch"], task["steps"]
     model = make_model(task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **{task.get("adam", "fused"): True})
-    is_block = task.get("transformer") == "block"
+    is_block = task.get("transformer") in ("block", "long")
     is_classifier = task.get("network") != "generator" and "recurrent" not in task and not is_block
     other = torch.nn.BCEWithLogitsLoss() if "recurrent" in task else torch.nn.MSELoss()
     loss_of = torch.nn.CrossEntropyLoss() if is_classifier else other

@@ -36,7 +36,9 @@ class Network(nn.Module):
         super().__init__()
         width, self.is_gpt = WIDTHS[name], name == "gpt"
         self.embedding = nn.Embedding(WORDS, width) if self.is_gpt else nn.Identity()
-        self.blocks = nn.Sequential(*(Block(width, HEADS[name], self.is_gpt) for _ in range(BLOCKS[name])))
+        self.blocks = nn.Sequential(
+            *(Block(width, HEADS[name], name != "block") for _ in range(BLOCKS[name]))
+        )
         self.end = (
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WORDS)) if self.is_gpt else nn.Identity()
         )
