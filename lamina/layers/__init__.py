@@ -41,6 +41,7 @@ from lamina.layers.global_pooling import (
     GlobalMaxPooling2D,
     GlobalMaxPooling3D,
 )
+from lamina.layers.group_query_attention import GroupQueryAttention
 from lamina.layers.hashing import HashedCrossing, Hashing
 from lamina.layers.image_boxes import MaxNumBoundingBoxes
 from lamina.layers.image_color import (
@@ -95,7 +96,7 @@ from lamina.layers.merging import (
     multiply,
     subtract,
 )
-from lamina.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
+from lamina.layers.multi_head_attention import MultiHeadAttention
 from lamina.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
