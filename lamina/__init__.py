@@ -60,9 +60,9 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
 
 _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
-     "dtype_policies", "explain", "grad", "initializers", "interp", "ir", "layers", "losses", "metrics",
-     "mixed_precision", "models", "ops", "optimizers", "passes", "preprocessing", "random", "regularizers",
-     "report", "saving", "training", "tree", "utils", "variables", "visualization"]
+     "dtype_policies", "explain", "export", "grad", "initializers", "interp", "ir", "layers", "losses",
+     "metrics", "mixed_precision", "models", "ops", "optimizers", "passes", "preprocessing", "random",
+     "regularizers", "report", "saving", "training", "tree", "utils", "variables", "visualization"]
 )  # fmt: skip
 
 # Public name -> the module that has it.

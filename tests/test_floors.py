@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "mixed_precision",
     ),
     ("training", "callbacks"),
-    ("models", "saving"),
+    ("models", "saving", "export"),
     (
         "datasets",
         "report",

@@ -137,6 +137,27 @@ class Model(Trainer, Layer):
 
         load_weights(self, filepath, skip_mismatch, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "onnx",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the prediction of the model to an ".onnx" file: `lamina.export.export_onnx`.
+
+        format: "onnx" only. kwargs: opset_version.
+        """
+        from lamina.export import export_onnx
+
+        if format != "onnx":
+            raise ArgumentError(
+                f"There is no export to the format {format!r}.",
+                fix="export('model.onnx', format='onnx'), which converters read, or save('model.keras').",
+            )
+        export_onnx(self, filepath, input_signature, verbose=verbose, **kwargs)
+
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
         """All values by kind and path, as nested dicts: {"trainable_variables": {"dense": {"kernel": ...}}}.
 

@@ -8,6 +8,7 @@ LEFT_OUT = [
     ("StatelessScope SymbolicScope", "tracing takes their place: `lamina.function`"),
     ("RematScope remat", "the compiler decides what is kept"),
     ("device", "a backend is chosen for each `compile`"),
+    ("export.ExportArchive", "a builder of TensorFlow's SavedModels; `Model.export` writes ONNX"),
     ("distribution.* distillation.*", "not there yet"),
     ("callbacks.OrbaxCheckpoint", "ModelCheckpoint and BackupAndRestore write files of their own"),
     (

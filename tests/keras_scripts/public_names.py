@@ -301,6 +301,7 @@ DEFAULTS = {
     ("*.add_variable", "shape"): "() as for add_weight",
     ("*.add_variable", "initializer"): "chosen by the dtype, as for add_weight",
     ("*.build", "input_shape"): "layers without inputs build, too",
+    ("*.export", "format"): "the format that there is",
     ("layers.*Conv*", "strides"): "1 is (1, 1), whatever the rank",
     ("layers.*Conv*", "dilation_rate"): "1 is (1, 1), whatever the rank",
     ("layers.Max*", "pool_size"): "2 is (2, 2), whatever the rank",
@@ -310,7 +311,6 @@ DEFAULTS = {
 WITHOUT = {
     "add_metric": "an error in Keras 3",
     "enable_lora": "no adapters",
-    "export": "comes with export",
     "compute_loss_and_updates jax_state_sync": "of Keras' JAX backend",
     "get_quantization_layer_structure quantization_mode quantize": "no quantisation",
     "quantized_build quantized_call": "no quantisation",
