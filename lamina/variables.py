@@ -128,7 +128,9 @@ class Variable(SymbolicOperators):
         shape, dtype = _checked_shape(shape, self._path), dtypes.standardize(dtype)
         _take(shape, dtype, self._path)
         if type(initializer) is initializers.Zeros:
-            return _aligned(np.zeros, shape, dtypes.to_numpy(dtype))
+            zeros = _aligned(shape, dtypes.to_numpy(dtype))
+            zeros.fill(0)
+            return zeros
         initial = np.asarray(
             _to_tensor(initializer(shape, dtype=dtype), dtype, f"create variable '{self._path}'")
         )
@@ -325,19 +327,17 @@ def substituted(variables: Sequence[Variable], values: Sequence[Any]) -> Iterato
             variable.assign(value)
 
 
-def _aligned(make: Callable[..., Any], shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """An array whose first element lies on a multiple of ALIGNMENT. make: np.empty, or np.zeros, which
-    touches large memory only when it is used.
-    """
+def _aligned(shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """An array of no certain numbers whose first element lies on a multiple of ALIGNMENT."""
     length = math.prod(shape) * dtype.itemsize
-    memory: np.ndarray[Any, Any] = make(length + ALIGNMENT, np.uint8)
+    memory = np.empty(length + ALIGNMENT, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + length].view(dtype).reshape(shape)
 
 
 def _aligned_copy(initial: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A row-major copy whose first element lies on a multiple of ALIGNMENT."""
-    copy = _aligned(np.empty, initial.shape, initial.dtype)
+    copy = _aligned(initial.shape, initial.dtype)
     copy[...] = initial
     return copy
 

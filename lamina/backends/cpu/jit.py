@@ -21,12 +21,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from lamina.backends.cpu.emit import Part
 from lamina.backends.cpu.image import Code, Image, link
 from lamina.backends.cpu.target import Target
 
 if TYPE_CHECKING:
     from llvmlite import binding
+
+    from lamina.backends.cpu.emit import Part
 
 _lock = threading.Lock()
 _machines: dict[tuple[str, bool], list[Any]] = {}  # those that no thread is using
@@ -34,6 +35,8 @@ _machines: dict[tuple[str, bool], list[Any]] = {}  # those that no thread is usi
 
 def compile_object(text: str, target: Target) -> bytes:
     """Linked machine code of an LLVM module. RuntimeError when LLVM rejects the text, LinkError as above."""
+    from lamina.backends.cpu.emit import Part
+
     return link(_compiled(Part(text), target)).to_bytes()
 
 
