@@ -26,6 +26,7 @@ from lamina.core import dtypes
 from lamina.core.shapes import Shape, row_major_strides
 
 MOST_PARTS = 16  # partial sums of a small kernel
+BOUNDED_CHANNELS = 16  # from which a tile of one tap has rows enough
 MOST_TASKS = 32  # each of them reads, and pads, all pixels of its part
 
 
@@ -35,14 +36,16 @@ class FilterPlan(BoxPlan):
 
     parts: how many partial sums, each over a share of the batch, are made; they are added up elsewhere.
     images, lines: pixels are taken in passes of so many images, or so many lines of one. Between passes the
-    sums rest in scratch. band: extents of the part of the padded images that a pass touches; None where x is
-    read where it lies. Where y is spread from pooled gradients, a pass does so in scratch.
+    sums rest in scratch. bounded: every tile has one tap, and goes over the pixels whose tap lies in the
+    image. band: extents of the part of the padded images that a pass touches; None where x is read where it
+    lies. Where y is spread from pooled gradients, a pass does so in scratch.
     """
 
     parts: int
     images: int
     lines: int
     band: Shape | None
+    bounded: bool
 
     @property
     def result_strides(self) -> tuple[int, int, int]:
@@ -120,14 +123,16 @@ def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPla
     size = dtypes.itemsize(sum_dtype(spec.dtype))
     images, lines = _pass(spec, target, parts, size)
     band, x_strides = None, spec.x_strides
-    if spec.is_padded:
+    bounded = spec.is_padded and spec.channels >= BOUNDED_CHANNELS
+    if spec.is_padded and not bounded:
         first = (lines - 1) * spec.strides[0] + (spec.kernel[0] - 1) * spec.dilation[0] + 1
         band = (images, first, *spec.reach[1:], spec.channels * spec.groups)
         x_strides = row_major_strides(band)[:-1]
     c_rows = row_major_strides((*spec.kernel, spec.channels))
     extents = (*spec.kernel, spec.channels)
     places = [every * stride for every, stride in zip(spec.dilation, x_strides[1:])]
-    joined = collapsed([StepAxis(*axis) for axis in zip(extents, (*places, 1), c_rows)])
+    joined = tuple(StepAxis(*axis) for axis in zip(extents, (*places, 1), c_rows))
+    joined = joined if bounded else collapsed(joined)
     pixels = images, lines, *spec.output[1:]
     y_strides = spec.y_strides
     if spec.spread:
@@ -136,7 +141,10 @@ def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPla
         StepAxis(extent, step * a, b)
         for extent, step, a, b in zip(pixels, (1, *spec.strides), x_strides, y_strides)
     ]
-    steps = collapsed(moves) if lines == spec.output[0] else (moves[1], *collapsed(moves[2:]))
+    if bounded:
+        steps = tuple(moves)
+    else:
+        steps = collapsed(moves) if lines == spec.output[0] else (moves[1], *collapsed(moves[2:]))
     inner = [spec.batch // parts * prod(spec.output[:-1]), spec.output[-1]]
     extents = tuple(axis.extent for axis in joined)
     sides, panels = best_tile(spec, target, extents, spec.outputs, inner)
@@ -150,7 +158,7 @@ def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPla
     axes = tuple(
         RowAxis(axis.extent, axis.a, axis.b, run, block) for axis, run, block in zip(joined, runs, blocks)
     )
-    return FilterPlan(spec, target, axes, steps, panels, column_block, parts, images, lines, band)
+    return FilterPlan(spec, target, axes, steps, panels, column_block, parts, images, lines, band, bounded)
 
 
 def _pass(spec: ConvolveSpec, target: Target, parts: int, size: int) -> tuple[int, int]:
@@ -253,7 +261,8 @@ class FilterKernel:
         builder, plan, spec = self.builder, self.plan, self.spec
         a = builder.pointer(self.x, builder.multiply(image, spec.x_strides[0]), self.element)
         b = builder.pointer(self.y, builder.multiply(image, spec.y_strides[0]), self.element)
-        b = builder.pointer(b, builder.multiply(line, spec.y_strides[1]), self.element)
+        if not plan.bounded:
+            b = builder.pointer(b, builder.multiply(line, spec.y_strides[1]), self.element)
         if spec.spread:
             offset = builder.multiply(image, spec.y_strides[0])
             which = builder.pointer(builder.arguments[3], offset, "i8")
@@ -267,17 +276,55 @@ class FilterKernel:
             extents, whole = plan.band[:-1], (plan.images, *spec.image)
             self.packer.image(a, extents, plan.band[-1], whole, spec.x_strides, starts, self.scratch)
             a = self.scratch
-        else:
+        elif not plan.bounded:
             a = builder.pointer(a, builder.multiply(top, spec.x_strides[1]), self.element)
         steps = [Step(step.extent, step.a, step.b) for step in plan.steps]
-        if plan.lines < spec.output[0]:
+        if plan.lines < spec.output[0] and not plan.bounded:
             steps[0] = Step(lines, steps[0].a, steps[0].b)
         for tile in self._tiles(block):
             here = builder.pointer(a, builder.multiply(tile.group, spec.channels), ELEMENT[self.sums.a.dtype])
             for side, axis in zip(tile.sides, plan.axes):
                 here = builder.pointer(here, builder.multiply(side.start, axis.a), ELEMENT[self.sums.a.dtype])
             there = builder.pointer(b, tile.column, ELEMENT[self.sums.b.dtype])
+            if plan.bounded:
+                here, there, steps = self._bounded(tile, here, there, line, lines)
             self._tile(tile, block, here, there, steps)
+
+    def _bounded(
+        self, tile: FilterTile, a: Register, b: Register, line: Register, lines: Register
+    ) -> tuple[Register, Register, list[Step]]:
+        """The pixels of some lines whose tap, that of the tile, lies in the image: the first one, the steps.
+
+        a: where the tap of pixel 0 would lie, but for the zeros before the image.
+        """
+        builder, spec = self.builder, self.spec
+        images, *axes = self.plan.steps
+        steps = [Step(images.extent, images.a, images.b)]
+        for number, axis in enumerate(axes):
+            stride, low = spec.strides[number], spec.low[number]
+            before = builder.subtract(
+                index(low), builder.multiply(tile.sides[number].start, spec.dilation[number])
+            )
+            first = self._pixels(before, stride)
+            last = self._pixels(builder.add(before, spec.image[number]), stride)
+            end = index(spec.output[number])
+            if number == 0:
+                first = builder.intrinsic("smax", "i64", first, line)
+                end = builder.add(line, lines)
+            last = builder.intrinsic("smin", "i64", last, end)
+            a = builder.pointer(a, builder.multiply(first, axis.a), ELEMENT[self.sums.a.dtype])
+            a = builder.pointer(a, -low * spec.x_strides[1 + number], ELEMENT[self.sums.a.dtype])
+            b = builder.pointer(b, builder.multiply(first, axis.b), ELEMENT[self.sums.b.dtype])
+            steps.append(Step(builder.subtract(last, first), axis.a, axis.b))
+        return a, b, steps
+
+    def _pixels(self, distance: Register, stride: int) -> Register:
+        """The first pixel that is at least so far along an axis, from 0 on."""
+        builder = self.builder
+        reached = builder.intrinsic("smax", "i64", distance, index(0))
+        if stride == 1:
+            return reached
+        return builder.op("udiv", builder.add(reached, stride - 1), index(stride))
 
     def _tile(self, tile: FilterTile, block: Blocks, a: Register, b: Register, steps: Sequence[Step]) -> None:
         plan, sums = self.plan, self.sums
