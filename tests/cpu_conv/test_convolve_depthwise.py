@@ -24,14 +24,14 @@ Padding = tuple[tuple[int, int], ...]
 
 def program_of(
     batch: int, image: Ints, channels: int, kernel: Ints, strides: Ints, padding: Padding, dilation: Ints,
-    dtype: str = "float32",
+    dtype: str = "float32", filters: int = 1,
 ) -> Program:  # fmt: skip
     """y, and the gradients of x and w for a given one of y, each with something fused behind."""
     how: dict[str, Any] = {
         "strides": strides, "padding": padding, "dilation": dilation, "groups": channels,
     }  # fmt: skip
     x = new_input("x", TensorType((batch, *image, channels), dtype))
-    w = new_input("w", TensorType((*kernel, 1, channels), dtype))
+    w = new_input("w", TensorType((*kernel, 1, channels * filters), dtype))
     y = p.conv(x, w, **how)
     sent = new_input("sent", y.type)
     results = (
@@ -39,7 +39,7 @@ def program_of(
         p.conv_input_grad(sent, w, shape=image, **how),
         p.conv_filter_grad(x, sent, shape=kernel, **how),
     )
-    assert all(is_depthwise(value.node) for value in results)
+    assert all(is_depthwise(value.node) == (filters == 1) for value in results)
     return Program(
         "depthwise", (), (x, w, sent), tuple(p.maximum(p.add(r, r), p.negative(r)) for r in results)
     )
@@ -84,6 +84,11 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_values(name: str, dtype: str) -> None:
     agree(program_of(*CASES[name], dtype))
+
+
+@pytest.mark.parametrize("name", ["same", "strided", "one line"])
+def test_several_filters_for_each_channel(name: str) -> None:
+    agree(program_of(*CASES[name], filters=3))
 
 
 @pytest.mark.parametrize("level", convolve_cases.runnable_levels())

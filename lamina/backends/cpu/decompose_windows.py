@@ -17,7 +17,7 @@ from lamina.backends.cpu.depthwise import as_weighing
 from lamina.core.windows import Padding
 from lamina.ir import primitives as p
 from lamina.ir.bind import constant_value
-from lamina.ir.graph import Node, Value
+from lamina.ir.graph import Node, TensorType, Value, make
 from lamina.ir.primitives import Primitive
 
 Ints = tuple[int, ...]
@@ -30,6 +30,9 @@ def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]
         return None
     if is_depthwise(node):
         return None
+    apart = _one_filter_each(node, inputs)
+    if apart is not None:
+        return (apart,)
     single = as_product(node, inputs) or as_weighing(node, inputs)
     if single is not None:
         return (single,)
@@ -41,6 +44,31 @@ def decompose_window(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]
         attributes["places"] = node.types[0].shape[1:-1]
     result = DECOMPOSED[node.primitive](*inputs, **attributes)
     return result if isinstance(result, tuple) else (result,)
+
+
+def _one_filter_each(node: Node, inputs: tuple[Value, ...]) -> Value | None:
+    """Several filters for each channel as one filter for each of several copies of it; None for others."""
+    if node.primitive not in DECOMPOSED:
+        return None
+    first, second = inputs
+    groups, back = node.attributes["groups"], node.primitive is p.conv_input_grad
+    is_filter = node.primitive is p.conv_filter_grad
+    kernel = node.types[0].shape if is_filter else second.shape
+    if groups == 1 or kernel[-2] != 1 or kernel[-1] == groups:
+        return None
+    filters = kernel[-1] // groups
+    attributes = {**node.attributes, "groups": kernel[-1]}
+    if not back:
+        first = _repeated(first, filters)
+        each = make(node.primitive, (first, second), attributes, node.types).outputs[0]
+        return each if is_depthwise(each.node) else None
+    whole = TensorType((*node.types[0].shape[:-1], kernel[-1]), first.dtype)
+    each = make(node.primitive, (first, second), attributes, (whole,)).outputs[0]
+    if not is_depthwise(each.node):
+        return None
+    apart = p.reshape(each, shape=(*whole.shape[:-1], groups, filters))
+    result: Value = p.reduce_sum(apart, axes=(apart.ndim - 1,))
+    return result
 
 
 # --- taps ------------------------------------------------------------------------------------------
