@@ -3,6 +3,7 @@
 The gradient of a recurrent layer's weights is the example: 128 x 512 results, each a sum over 2560 rows. A
 task takes a panel of columns. For one block of k after the other it copies that part of the panel to
 scratch, and adds its products to the sums of all tiles below each other, which rest in scratch in between.
+Meanwhile the next part, whose rows lie far apart, is on its way to the second cache.
 Terms are added in the same order as without blocks, so the results have the same bits.
 """
 
@@ -141,11 +142,28 @@ class DeepKernel(TileKernel):
         a = builder.pointer(self.a, offset, self.element)
         steps = [Step(block.count, spec.a_strides[2], plan.panel_stride)]
         for tiles, row, here in self._tiles_of(rows):
+            self._fetch(panel, task, block, row)
             top = builder.pointer(a, builder.multiply(row, spec.a_strides[1]), self.element)
             distances = [number * spec.a_strides[1] for number in range(tiles.rows)]
             sums = self.sums.load(tiles.rows, panel, here)
             sums = self.sums.accumulate(distances, panel, top, self.scratch, steps, sums)
             self.sums.store(sums, tiles.rows, panel, here)
+
+    def _fetch(self, panel: Panels, task: Corner, block: Block, row: Register) -> None:
+        """Ask for a part of the panel's next block, for each tile another one; what follows does not wait."""
+        builder, plan, strides = self.builder, self.plan, self.plan.spec.b_strides
+        batch, rows, column = task
+        lines = ceil(plan.depth / plan.task_rows)
+        done = builder.subtract(row, builder.multiply(rows, plan.task_rows))
+        number = builder.add(builder.multiply(done, lines), builder.add(block.start, plan.depth))
+        offset = builder.add(builder.multiply(batch, strides[0]), column)
+        offset = builder.add(offset, builder.multiply(number, strides[1]))
+        b = builder.pointer(self.b, offset, self.element)
+        with builder.loop(0, lines * plan.tiles[0].rows, 1, [b]) as loop:
+            (here,) = loop.carried
+            for piece in panel.pieces:
+                builder.prefetch(builder.pointer(here, piece.offset, self.element), near=False)
+            loop.next = [builder.pointer(here, strides[1], self.element)]
 
     def _copy(self, panel: Panels, task: Corner, block: Block) -> None:
         """Copy the block's part of a panel to scratch."""

@@ -18,6 +18,8 @@ from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, st
 from lamina.backends.cpu.emit import ELEMENT, Builder, Register, constant, index, vector
 from lamina.core import dtypes
 
+FETCH_DEPTH = 64  # products of a sum, from which on there is time to fetch what the epilogue loads
+
 
 class TileKernel:
     """Emits a product in tiles: the loop over tasks, over the tiles and panels of a task, and over k."""
@@ -100,6 +102,8 @@ class TileKernel:
         """The sums of one tile, handed to the epilogue. step: elements from one row of B to the next."""
         builder, spec = self.builder, self.plan.spec
         distances = [row * spec.a_strides[1] for row in range(rows)]
+        if self.plan.by_rows and spec.k >= FETCH_DEPTH:
+            self.sums.fetch(range(rows), panel, corner)
         sums = self.sums.accumulate(distances, panel, a, b, [Step(spec.k, spec.a_strides[2], step)])
         if not self.rolled:
             self.sums.finish(sums, range(rows), panel, corner)
