@@ -1,8 +1,9 @@
-"""Training steps of convolutional networks against PyTorch and Keras on JAX.
+"""Training steps of convolutional networks against PyTorch, and Keras on JAX, PyTorch and TensorFlow.
 
-python -m benchmarks.convnet [--quick] [NAME ...]. Each peer first tries its settings - layouts, ways to run -
-and then takes part with the fastest. All train with Adam on the same data in the same batches, shuffled anew
-in each epoch, and count the accuracy.
+python -m benchmarks.convnet [--quick] [NAME ...]. TensorFlow has its own environment: the variable
+LAMINA_BENCH_TENSORFLOW_PYTHON names a Python that has tensorflow-cpu and keras. Each peer first tries its
+settings - layouts, ways to run - and then takes part with the fastest. All train with Adam on the same data
+in the same batches, shuffled anew in each epoch, and count the accuracy.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from benchmarks.harness import OURS, Figure, Result, compare, conclude, duration, is_quick, show
+from benchmarks.harness import Figure, Result, compare_at_best, conclude, is_quick, show
 
 TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "MNIST convnet, batch 128": ({"network": "mnist", "batch": 128, "steps": 16, "epochs": 1}, 3.5),
@@ -22,6 +23,8 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
 }
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "keras_jax": [{}],
+    "keras_torch": [{}],
+    "keras_tensorflow": [{}],
     "pytorch": [
         {"adam": "fused"},
         {"adam": "fused", "channels_last": True},
@@ -30,22 +33,12 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def fastest_setting(task: dict[str, Any], peer: str) -> dict[str, Any] | None:
-    """The setting with which the peer is fastest at the task; None when the peer cannot run."""
-    found: list[tuple[float, dict[str, Any]]] = []
-    for setting in SETTINGS[peer][: 2 if is_quick() else None]:
-        result = compare(task, [peer], 2, "step", {peer: setting})
-        if peer in result.times:
-            found.append((min(result.times[peer]), setting))
-            print(f"  {peer:14s} {duration(found[-1][0]):>10s}  {setting}", flush=True)
-    return min(found, key=lambda entry: entry[0])[1] if found else None
-
-
-def measure(task: dict[str, Any], title: str, rounds: int) -> Result:
+def measure(task: dict[str, Any], title: str, quick: bool) -> Result:
     print(f"\nSettings for {title}")
-    chosen = {peer: fastest_setting(task, peer) for peer in SETTINGS}
-    settings = {peer: setting for peer, setting in chosen.items() if setting is not None}
-    result = compare(task, [OURS, *settings], rounds, "step", settings)
+    peers = dict(SETTINGS)
+    if quick:  # compiling takes PyTorch longer than everything else together, and Keras is slowest on it
+        peers = {name: settings[:2] for name, settings in peers.items() if name != "keras_torch"}
+    result = compare_at_best(task, peers, 3 if quick else 7, "step")
     show(title, result)
     return result
 
@@ -56,7 +49,7 @@ def main() -> None:
     for title, (task, target) in TASKS.items():
         if names and task["network"] not in names:
             continue
-        results[title] = measure(task, title, 3 if is_quick() else 7)
+        results[title] = measure(task, title, is_quick())
         figure = Figure(
             f"{title}: speed, of the fastest peer's", results[title].speedup, target, "x", at_least=True
         )

@@ -28,6 +28,10 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 # Contestants that are no peers: Lamina, and what the arithmetic alone would take.
 OURS, LIMIT = "lamina", "limit"
+# Where Keras finds what it computes with; and, for peers that do not get on with the others in one
+# environment, the variable that names a Python which has them.
+_KERAS_ON = {"keras_jax": "jax", "keras_torch": "torch", "keras_tensorflow": "tensorflow"}
+_PYTHONS = {"keras_tensorflow": "LAMINA_BENCH_TENSORFLOW_PYTHON"}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LAMINA_NUM_THREADS", "NPROC")
 
 
@@ -64,12 +68,16 @@ class Contestant:
 
     def __init__(self, name: str, task: dict[str, Any]) -> None:
         self.name = name
+        python = os.environ.get(_PYTHONS.get(name, ""), sys.executable)
+        backend = _KERAS_ON.get(name, "jax")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.harness", name, json.dumps(task)],
+            [python, "-m", "benchmarks.harness", name, json.dumps(task)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=environment(task.get("threads", 2)), cwd=ROOT,
+            env=environment(task.get("threads", 2), KERAS_BACKEND=backend), cwd=ROOT,
         )  # fmt: skip
-        self.ready = self._answer() == "ready"
+        answer = self._answer()
+        self.ready = answer == "ready"
+        self.absence = "" if self.ready else answer.removeprefix("missing ") or "it failed"
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
@@ -84,6 +92,7 @@ class Contestant:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         answer = self._answer()
+        self.absence = "" if answer else "it failed"
         return float(answer) if answer else None
 
     def stop(self) -> None:
@@ -109,12 +118,13 @@ def _serve(name: str, task: dict[str, Any]) -> None:
 
 @dataclass
 class Result:
-    """Seconds per unit of work for each contestant."""
+    """Seconds per unit of work for each contestant; and why those that are absent could not take part."""
 
     task: dict[str, Any]
     unit: str
     times: dict[str, list[float]] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
         return statistics.median(self.times[name])
@@ -153,12 +163,42 @@ def compare(
                     present.remove(worker)
                 elif number:
                     result.times.setdefault(worker.name, []).append(seconds)
-        for worker in running:
-            if worker not in present:
-                print(f"  {worker.name} is not installed or failed", file=sys.stderr)
+        result.absent = {worker.name: worker.absence for worker in running if worker not in present}
     finally:
         for worker in running:
             worker.stop()
+    return result
+
+
+def fastest_setting(
+    task: dict[str, Any], peer: str, settings: Sequence[dict[str, Any]], unit: str
+) -> tuple[dict[str, Any] | None, str]:
+    """The setting with which a peer is fastest at the task; None, and why, when it cannot run."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    absence = ""
+    for setting in settings:
+        result = compare(task, [peer], 2, unit, {peer: setting})
+        if peer in result.times:
+            found.append((min(result.times[peer]), setting))
+            print(f"  {peer:16s} {duration(found[-1][0]):>10s}  {setting}", flush=True)
+        else:
+            absence = result.absent[peer]
+            print(f"  {peer:16s} is absent: {absence}  {setting}", flush=True)
+    return (min(found, key=lambda entry: entry[0])[1], "") if found else (None, absence)
+
+
+def compare_at_best(
+    task: dict[str, Any],
+    peers: Mapping[str, Sequence[dict[str, Any]]],
+    rounds: int,
+    unit: str,
+    ours: Sequence[str] = (OURS,),
+) -> Result:
+    """`compare` with peers, each of which first tries its settings and takes part with the fastest."""
+    chosen = {peer: fastest_setting(task, peer, settings, unit) for peer, settings in peers.items()}
+    settings = {peer: setting for peer, (setting, _) in chosen.items() if setting is not None}
+    result = compare(task, [*ours, *settings], rounds, unit, settings)
+    result.absent |= {peer: absence for peer, (setting, absence) in chosen.items() if setting is None}
     return result
 
 
@@ -204,6 +244,8 @@ def show(title: str, result: Result) -> None:
             line += f"   Lamina is {median / best:5.2f} times as fast"
         setting = ", ".join(f"{key} {value}" for key, value in result.settings.get(name, {}).items())
         print(f"{line}   [{setting}]" if setting else line, flush=True)
+    for name, absence in result.absent.items():
+        print(f"  {name:16s} is absent: {absence}", flush=True)
 
 
 def judge(figures: Sequence[Figure]) -> None:

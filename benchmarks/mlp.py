@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness import LIMIT, OURS, Figure, Result, compare, conclude, duration, is_quick, show
+from benchmarks.harness import LIMIT, OURS, Figure, Result, compare_at_best, conclude, is_quick, show
 
 SMALL, LARGE = "MLP 20-64-64-2, batch 32, Adam", "MLP 784-512-512-10, batch 128, Adam"
 TASKS: dict[str, dict[str, Any]] = {
@@ -29,24 +29,11 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def fastest_setting(task: dict[str, Any], peer: str) -> dict[str, Any] | None:
-    """The setting with which the peer is fastest at the task; None when the peer cannot run."""
-    found: list[tuple[float, dict[str, Any]]] = []
-    for setting in SETTINGS[peer]:
-        result = compare(task, [peer], 2, "step", {peer: setting})
-        if peer in result.times:
-            found.append((min(result.times[peer]), setting))
-            print(f"  {peer:14s} {duration(found[-1][0]):>10s}  {setting}", flush=True)
-    return min(found, key=lambda entry: entry[0])[1] if found else None
-
-
 def measure(rounds: int) -> dict[str, Result]:
     results = {}
     for title, task in TASKS.items():
         print(f"\nSettings for {title}")
-        chosen = {peer: fastest_setting(task, peer) for peer in SETTINGS}
-        settings = {peer: setting for peer, setting in chosen.items() if setting is not None}
-        results[title] = compare(task, [OURS, LIMIT, *settings], rounds, "step", settings)
+        results[title] = compare_at_best(task, SETTINGS, rounds, "step", (OURS, LIMIT))
         show(title, results[title])
     return results
 

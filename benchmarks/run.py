@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.harness import RESULTS, ROOT, Figure, environment, judge
 
 SCRIPTS = (
-    "imports", "compile_time", "latency", "overhead", "checks_cost", "determinism", "memory", "mlp",
-    "convnet", "recurrent", "transformer", "generation", "matmul", "convolution", "math", "optimizers",
+    "imports", "compile_time", "latency", "overhead", "checks_cost", "determinism", "memory",
+    "training_memory", "mlp", "convnet", "inference", "recurrent", "transformer", "generation", "matmul",
+    "convolution", "math", "optimizers",
 )  # fmt: skip
 # Scripts that have other options, and print figures without targets.
 _QUICK = {

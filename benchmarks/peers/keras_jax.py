@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from benchmarks.peers import images, sequences, transformers
+from benchmarks.peers import forward, images, sequences, transformers
 from benchmarks.peers.data import classification
 
 
@@ -28,6 +28,9 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         model, (x, y) = images.build(keras, task), images.data(task)
     else:
         model, (x, y) = make_model(task), classification(task)
+
+    if "inference" in task:
+        return forward.timed(lambda: model.predict_on_batch(x), task["inference"])
 
     def run() -> float:
         start = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import lamina
-from benchmarks.peers import images, sequences, transformers
+from benchmarks.peers import forward, images, sequences, transformers
 from benchmarks.peers.data import classification
 
 
@@ -48,6 +48,9 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
     if "generate" in task:
         return _generating(task)
     model, (x, y) = build(task), data(task)
+
+    if "inference" in task:
+        return forward.timed(lambda: model.predict_on_batch(x), task["inference"])
 
     def run() -> float:
         start = time.perf_counter()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.peers import (
+    forward,
     images,
     images_torch,
     sequences,
@@ -37,6 +38,8 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
+    if "inference" in task:
+        return predictions(model, x, task)
     zero = torch.zeros((), dtype=torch.int64)
 
     def forward(x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,6 +64,19 @@ def prepare(task: dict[str, Any]) -> Callable[[], float]:
         return (time.perf_counter() - start) / steps
 
     return run
+
+
+def predictions(model: torch.nn.Module, x: torch.Tensor, task: dict[str, Any]) -> Callable[[], float]:
+    """Rounds of one forward pass after the other, from images in NumPy to probabilities in NumPy."""
+    model = model.eval()
+    images = x.numpy()
+    call = torch.compile(model) if task.get("compile") else model
+
+    def predict() -> None:
+        with torch.inference_mode():
+            call(torch.from_numpy(images)).softmax(1).numpy()
+
+    return forward.timed(predict, task["inference"])
 
 
 def make_model(task: dict[str, Any]) -> torch.nn.Module:
