@@ -270,7 +270,7 @@ def save(name: str, details: Mapping[str, Any], figures: Sequence[Figure] = ()) 
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     machine = {
-        "processor": processor(), "cores": os.cpu_count(), "system": platform.platform(),
+        "processor": processor(), "cores": os.cpu_count(), "system": platform.system(),
         "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
     judged = [{**asdict(figure), "met": figure.met} for figure in figures]

@@ -74,6 +74,15 @@ def test_autoencoder_removes_noise(capsys, tmp_path):
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 54
 
 
+def test_gan_draws_what_it_is_asked_for(capsys, tmp_path):
+    text = run("gan.py", capsys, "--epochs", 20, "--page", tmp_path / "page.html")
+    real, drawn = numbers(r"as what \D+: ([\d.]+)", text)
+    assert real > 0.97
+    assert drawn > 0.7
+    assert numbers(r"each other ([\d.]+)", text)[0] > 0.4
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 80
+
+
 def test_time_series(capsys, tmp_path):
     text = run("time_series.py", capsys, "--epochs", 3, "--rows", 1500, "--page", tmp_path / "page.html")
     assert numbers(r"Test accuracy ([\d.]+)", text)[0] > 0.6
