@@ -40,16 +40,25 @@ def _operands(rng: Random, dtype: str, sizes: Any, extents: Any) -> tuple[Arrays
     return arrays, [mask]
 
 
+def _dropping(rng: Random, sizes: Any) -> tuple[Arrays, float]:
+    """(a key of random bits, how much is dropped by them) for every other shape."""
+    if (sizes[1] + sizes[2]) % 2 == 0:
+        return [], 0.0
+    return [rng.integers(0, 2**32, 2, dtype=np.uint32)], 0.25
+
+
 def _forward(rng: Random, dtype: str, sizes: Any, causal: bool, extents: Any) -> Any:
     arrays, mask = _operands(rng, dtype, sizes, extents)
-    return [*arrays, *mask], {"causal": causal, "scale": 0.5}
+    bits, rate = _dropping(rng, sizes)
+    return [*arrays, *mask, *bits], {"causal": causal, "scale": 0.5, "rate": rate}
 
 
 def _backward(rng: Random, dtype: str, sizes: Any, causal: bool, extents: Any) -> Any:
     arrays, mask = _operands(rng, dtype, sizes, extents)
-    attributes = {"causal": causal, "scale": 0.5}
-    results = [np.asarray(result) for result in p.attention(*arrays, *mask, **attributes)]
-    return [*arrays, *results, operand(rng, results[0].shape, dtype), *mask], attributes
+    bits, rate = _dropping(rng, sizes)
+    attributes = {"causal": causal, "scale": 0.5, "rate": rate}
+    results = [np.asarray(result) for result in p.attention(*arrays, *mask, *bits, **attributes)]
+    return [*arrays, *results, operand(rng, results[0].shape, dtype), *mask, *bits], attributes
 
 
 for _name, _build in (("attention", _forward), ("attention_grad", _backward)):

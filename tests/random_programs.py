@@ -308,8 +308,11 @@ def grow_attention(grower: Grower) -> tuple[Value, ...] | None:
         bounded(grower.another(TensorType((batch, source, groups, size), query.dtype)))
         for size in (depth, grower.one_of((1, 3)))
     )
-    masks = (grower.another(TensorType((batch, 1, source, 1), "bool")),) if grower.draw(st.booleans()) else ()
-    return p.attention(query, key, value, *masks, causal=grower.draw(st.booleans()), scale=0.5)
+    others = [grower.another(TensorType((batch, 1, source, 1), "bool"))] if grower.draw(st.booleans()) else []
+    rate = grower.one_of((0.0, 0.3))
+    if rate:
+        others.append(constant_value(grower.random.integers(0, 2**32, 2, dtype=np.uint32)))
+    return p.attention(query, key, value, *others, causal=grower.draw(st.booleans()), scale=0.5, rate=rate)
 
 
 def grow_attention_grad(grower: Grower) -> tuple[Value, ...] | None:

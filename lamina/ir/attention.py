@@ -10,22 +10,23 @@ from typing import Any
 
 from lamina.core import dtypes
 from lamina.ir import primitives as p
-from lamina.ir.attention_rules import hidden
+from lamina.ir.attention_rules import hidden, mask_and_bits, threshold
 from lamina.ir.bind import full, iota_value
 from lamina.ir.graph import Value
 
 
 def composed(
-    query: Value, key: Value, value: Value, *mask: Value, causal: bool, scale: float
+    query: Value, key: Value, value: Value, *others: Value, causal: bool, scale: float, rate: float
 ) -> tuple[Value, Value, Value]:
     """(result, the highest score of each row, the sum of its exponentials below that)."""
     kind = query.dtype
     query, key, value = (_as(x, dtypes.summed(kind)) for x in (query, key, value))
+    mask, bits = mask_and_bits(others)
     scores, _ = _scores(query, key, mask, causal, scale)
     highest = p.reduce_max(scores, axes=(3,))
     powers = p.exp(p.subtract(scores, _repeated(highest, scores)))
     total = p.reduce_sum(powers, axes=(3,))
-    weights = p.divide(powers, _repeated(total, scores))
+    weights = _kept(p.divide(powers, _repeated(total, scores)), bits, rate)
     mixed = _by_queries(_grouped(weights, value.shape[2]), value)
     return _as(mixed, kind), highest, total
 
@@ -38,9 +39,10 @@ def composed_gradient(
     highest: Value,
     total: Value,
     cotangent: Value,
-    *mask: Value,
+    *others: Value,
     causal: bool,
     scale: float,
+    rate: float,
 ) -> tuple[Value, Value, Value]:
     """The cotangents of query, key and value."""
     kind = query.dtype
@@ -48,11 +50,12 @@ def composed_gradient(
         _as(x, dtypes.summed(kind)) for x in (query, key, value, result, highest, total, cotangent)
     )
     groups = value.shape[2]
+    mask, bits = mask_and_bits(others)
     scores, allowed = _scores(query, key, mask, causal, scale)
     powers = p.exp(p.subtract(scores, _repeated(highest, scores)))
     weights = p.divide(powers, _repeated(total, scores))
-    of_value = _by_keys(_grouped(weights, groups), cotangent)
-    of_weights = _products(cotangent, value)
+    of_value = _by_keys(_grouped(_kept(weights, bits, rate), groups), cotangent)
+    of_weights = _kept(_products(cotangent, value), bits, rate)
     mean = p.transpose(p.reduce_sum(p.multiply(cotangent, result), axes=(3,)), permutation=(0, 2, 1))
     of_scores = p.multiply(weights, p.subtract(of_weights, _repeated(mean, scores)))
     if allowed is not None:
@@ -84,15 +87,25 @@ def _products(x: Value, y: Value) -> Value:
     return products
 
 
-def _scores(
-    query: Value, key: Value, mask: tuple[Value, ...], causal: bool, scale: float
-) -> tuple[Value, Any]:
+def _kept(weights: Value, bits: Value | None, rate: float) -> Value:
+    """The weights that are not dropped, divided by how many are kept; the others 0."""
+    if bits is None:
+        return weights
+    words = p.random_bits(bits, shape=weights.shape)
+    upper = p.shift_right(words, full(weights.shape, 8, "uint32"))
+    stays = p.less(upper, full(weights.shape, threshold(rate), "uint32"))
+    more = p.multiply(weights, full(weights.shape, 1 / (1 - rate), weights.dtype))
+    kept: Value = p.select(stays, more, full(weights.shape, 0, weights.dtype))
+    return kept
+
+
+def _scores(query: Value, key: Value, mask: Value | None, causal: bool, scale: float) -> tuple[Value, Any]:
     """(scores, where they count: a mask of their shape, or None for everywhere)."""
     products = _products(query, key)
     scores = p.multiply(products, full(products.shape, scale, products.dtype))
     allowed = None
-    for entry in mask:
-        turned = p.transpose(entry, permutation=(0, 1, 3, 2))
+    if mask is not None:
+        turned = p.transpose(mask, permutation=(0, 1, 3, 2))
         allowed = p.broadcast(turned, shape=scores.shape, axes=(0, 1, 2, 3))
     if causal:
         past = p.less_equal(iota_value(scores.shape, 3, "int32"), iota_value(scores.shape, 2, "int32"))

@@ -393,8 +393,9 @@ conv = define("conv", 2, window_rules.conv, CONTRACTS)
 conv_input_grad = define("conv_input_grad", 2, window_rules.conv_input_grad, CONTRACTS)
 conv_filter_grad = define("conv_filter_grad", 2, window_rules.conv_filter_grad, CONTRACTS)
 # softmax(scale query key^T) value per head, over the keys that the mask, if there is one, allows, and where
-# `causal` those not after the query; with the highest score of each query and the sum of the exponentials
-# below it. Then its gradient: query, key, value, the three results, the cotangent of the first, the mask.
+# `causal` those not after the query, a fraction `rate` of them dropped by the random bits of one more key;
+# with the highest score of each query and the sum of the exponentials below it. Then its gradient: query,
+# key, value, the three results, the cotangent of the first, mask and key of the bits.
 attention = define("attention", VARIADIC, attention_rules.attention)
 attention_grad = define("attention_grad", VARIADIC, attention_rules.attention_grad)
 

@@ -92,6 +92,9 @@ class Attention(Layer):
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (mask[0], mask[1]) if mask else (None, None)
+        drops = training and self.dropout > 0
+        if self._is_plain() and value_mask is None and not drops and not return_attention_scores:
+            return _masked(self._attend(query, key, value, use_causal_mask), query_mask)
         scores = self._calculate_scores(query=query, key=key)
         allowed = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
         if use_causal_mask:
@@ -102,12 +105,21 @@ class Attention(Layer):
             scores = ops.where(allowed, scores, ops.subtract(scores, most))
         weights = ops.softmax(scores, axis=-1)
         used = weights
-        if training and self.dropout > 0:
+        if drops:
             used = random.dropout(weights, self.dropout, seed=self.seed_generator)
-        outputs = ops.matmul(used, value)
-        if query_mask is not None:
-            outputs = ops.where(ops.expand_dims(ops.cast(query_mask, "bool"), -1), outputs, 0)
+        outputs = _masked(ops.matmul(used, value), query_mask)
         return (outputs, used) if return_attention_scores else outputs
+
+    def _is_plain(self) -> bool:
+        """Whether scores are products of queries and keys."""
+        return self.score_mode == "dot" and type(self)._calculate_scores is Attention._calculate_scores
+
+    def _attend(self, query: Any, key: Any, value: Any, causal: bool) -> Any:
+        """Attention with one head, which may stream over the keys."""
+        if self.scale is not None:
+            query = ops.multiply(query, self.scale)
+        query, key, value = (ops.expand_dims(x, 2) for x in (query, key, value))
+        return ops.squeeze(ops.dot_product_attention(query, key, value, scale=1.0, is_causal=causal), 2)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None if not mask else mask[0]
@@ -158,6 +170,13 @@ class Attention(Layer):
             "dropout": self.dropout,
             "seed": self.seed,
         }
+
+
+def _masked(outputs: Any, query_mask: Any) -> Any:
+    """The outputs, 0 where the mask of the queries is False."""
+    if query_mask is None:
+        return outputs
+    return ops.where(ops.expand_dims(ops.cast(query_mask, "bool"), -1), outputs, 0)
 
 
 def check_mask_shape(mask: Any, tensor: Any, what: str, layer: Any) -> None:

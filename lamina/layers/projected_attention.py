@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lamina import constraints, initializers, ops, regularizers
+from lamina import constraints, initializers, ops, random, regularizers
 from lamina.core.errors import ArgumentError, ShapeError
 from lamina.ir.symbolic import KerasTensor
 from lamina.layers.activation import Softmax
@@ -18,6 +18,7 @@ from lamina.layers.input_spec import describe_layer
 from lamina.layers.layer import Layer
 from lamina.layers.masks import with_mask
 from lamina.layers.regularization import Dropout
+from lamina.ops.attention import attend, streams
 
 
 class ProjectedAttention(Layer):
@@ -154,10 +155,11 @@ class ProjectedAttention(Layer):
                 fix="leave out flash_attention: the compiler decides by itself.",
             )
         drops = bool(self._dropout) and training is not False
-        if not drops and not return_attention_scores and len(query.shape) == 4:
+        is_plain = not return_attention_scores and len(query.shape) == 4
+        if is_plain and (not drops or (training and self._streams(query, key, value))):
             if allowed is not None and len(allowed.shape) == 3:
                 allowed = ops.expand_dims(allowed, 1)
-            mixed = ops.dot_product_attention(
+            mixed = attend(
                 query,
                 key,
                 value,
@@ -165,6 +167,8 @@ class ProjectedAttention(Layer):
                 scale=self._scale,
                 is_causal=causal,
                 flash_attention=self._flash_attention,
+                rate=self._dropout if drops else 0.0,
+                bits=random.draw_seed(self._dropout_layer.seed_generator) if drops else None,
             )
             return mixed, None
         repeats = query.shape[-2] // key.shape[-2]
@@ -180,6 +184,9 @@ class ProjectedAttention(Layer):
         weights = self._softmax(scores, mask=allowed)
         used = self._dropout_layer(weights, training=training) if self._dropout else weights
         return ops.einsum(equations[1], used, value), weights
+
+    def _streams(self, query: Any, key: Any, value: Any) -> bool:
+        return self._dropout < 1 and streams(query, key, value, self._flash_attention)
 
     def call(
         self,

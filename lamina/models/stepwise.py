@@ -354,7 +354,10 @@ def _gather(walk: _Walk, node: Node) -> None:
 @_rule(p.attention)
 def _attention(walk: _Walk, node: Node) -> None:
     """A query for each position, over keys and values of the past, or over some that are always the same."""
-    query, key, value, *masks = node.inputs
+    query, key, value, *others = node.inputs
+    if node.attributes["rate"]:
+        raise walk.refuse(node, "drops weights at random")
+    masks = [other for other in others if other.dtype == "bool"]
     if not walk.varies(query) or walk.varies(key) != walk.varies(value) or walk.axis_of(node) != 1:
         raise walk.refuse(node)
     causal, shape = node.attributes["causal"], (1, 1, key.shape[1], 1)
@@ -371,7 +374,7 @@ def _attention(walk: _Walk, node: Node) -> None:
             allowed = [past]
     keys, values = (walk.collect(each) if looks_back else each for each in (key, value))
     here = walk.at_position(query)[0]
-    made = composed(here, keys, values, *allowed, causal=False, scale=node.attributes["scale"])
+    made = composed(here, keys, values, *allowed, causal=False, scale=node.attributes["scale"], rate=0.0)
     for output, part, axis in zip(node.outputs, made, (1, 2, 2)):
         walk.know(output, part, axis)
 

@@ -62,18 +62,45 @@ def dot_product_attention(
             "Attention takes tensors (batch, length, heads, size).",
             got=f"{query.shape}, {key.shape} and {value.shape}",
         )
+    return attend(query, key, value, bias, mask, scale, is_causal, flash_attention, attn_logits_soft_cap)
+
+
+def attend(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    soft_cap: float | None = None,
+    rate: float = 0.0,
+    bits: Any = None,
+) -> Any:
+    """`dot_product_attention` that may drop a fraction `rate` of the weights, by random bits with a key of
+    their own, uint32[2].
+    """
     heads, groups = query.shape[2], key.shape[2]
     if heads % groups:
         raise ShapeError(f"{heads} heads of the query are no multiple of the {groups} of the key.")
     scale = 1 / math.sqrt(query.shape[3]) if scale is None else float(scale)
     allowed = None if mask is None else as_bool(mask)
-    streams = bias is None and attn_logits_soft_cap is None and _can_stream(query, key, value)
-    if flash_attention is None and not _always.get():
-        streams = streams and min(query.shape[1], key.shape[1]) >= FEWEST
-    if streams and (_always.get() or flash_attention is not False):
-        masks = () if allowed is None else (_by_keys(allowed, key.shape[1]),)
-        return p.attention(query, key, value, *masks, causal=bool(is_causal), scale=scale)[0]
-    return _with_weights(query, key, value, bias, allowed, scale, is_causal, attn_logits_soft_cap)
+    if bias is None and soft_cap is None and streams(query, key, value, flash_attention):
+        others = [] if allowed is None else [_by_keys(allowed, key.shape[1])]
+        if rate:
+            others.append(as_tensor(bits))
+        return p.attention(query, key, value, *others, causal=bool(is_causal), scale=scale, rate=rate)[0]
+    return _with_weights(query, key, value, bias, allowed, scale, is_causal, soft_cap)
+
+
+def streams(query: Any, key: Any, value: Any, flash_attention: bool | None) -> bool:
+    """Whether the kernels that never have the whole matrix can do this, and are wanted."""
+    if _always.get():
+        return _can_stream(query, key, value)
+    if flash_attention is None:
+        flash_attention = min(query.shape[1], key.shape[1]) >= FEWEST
+    return flash_attention and _can_stream(query, key, value)
 
 
 def _can_stream(query: Any, key: Any, value: Any) -> bool:

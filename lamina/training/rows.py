@@ -243,7 +243,7 @@ def _conv(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
 @_rule(p.attention)
 def _attention(node: Node, operands: list[Axis], ours: Any, theirs: Any) -> Axis:
     _equal(ours, theirs)
-    if operands[:3] != [0, 0, 0] or any(axis not in (None, 0) for axis in operands[3:]):
+    if operands[:3] != [0, 0, 0] or any(axis not in (None, 0) for axis in operands[3:]) or ours["rate"]:
         raise RowsMixed
     return 0
 

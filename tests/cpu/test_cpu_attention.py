@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lamina
 from lamina import ops
 from lamina.backends.cpu import executable
 from lamina.backends.cpu.decompose import decompose
@@ -69,6 +70,26 @@ def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch):
         one = one or found
         for array, expected in zip(found, one, strict=True):
             np.testing.assert_array_equal(array, expected)
+
+
+def test_dropped_weights_are_those_of_the_whole_matrix(rng):
+    """The same random bits drop the same weights, forward and backward, whichever way is taken."""
+    x = rng.normal(0, 1, (2, 40, 16)).astype("float32")
+    results = []
+    for streams in (None, False):
+        lamina.utils.set_random_seed(1)
+        layer = lamina.layers.MultiHeadAttention(2, 8, dropout=0.4, flash_attention=streams, seed=3)
+        layer(x, x)
+
+        @lamina.function
+        def run(x, layer=layer):
+            outputs = layer(x, x, use_causal_mask=True, training=True)
+            return [outputs, *gradients(ops.sum(ops.sin(outputs)), layer.trainable_variables)]
+
+        results.append([*run(x), *run(x)])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    assert not np.array_equal(results[0][0], results[0][len(results[0]) // 2])
 
 
 def test_parts_of_one_projection_are_read_where_they_lie(rng):

@@ -191,31 +191,37 @@ CONTRACT = [
 
 
 def attention(result: int, causal: bool, *mask: Any) -> Callable[..., Value]:
-    return lambda *operands: p.attention(*operands, *map(constant_value, mask), causal=causal, scale=0.7)[
-        result
-    ]
+    return lambda *operands: p.attention(
+        *operands, *map(constant_value, mask), causal=causal, scale=0.7, rate=0.4 if len(mask) > 1 else 0.0
+    )[result]
 
 
 def attention_grad(position: int, causal: bool, *mask: Any) -> Callable[..., Value]:
     def function(query: Value, key: Value, value: Value, cotangent: Value) -> Value:
         masks = [constant_value(each) for each in mask]
-        how = {"causal": causal, "scale": 0.7}
+        how = {"causal": causal, "scale": 0.7, "rate": 0.4 if len(mask) > 1 else 0.0}
         results = p.attention(query, key, value, *masks, **how)
         return p.attention_grad(query, key, value, *results, cotangent, *masks, **how)[position]
 
     return function
 
 
+BITS = np.array([5, 6], np.uint32)
 SOME = np.array([True, False, True, True]).reshape(1, 1, 4, 1)
 QUERIES = (normal(1, 3, 4, 2), normal(1, 4, 2, 2, seed=1), normal(1, 4, 2, 3, seed=2))
 COTANGENT = normal(1, 3, 4, 3, seed=3)
 ATTENTION = [
     Row("attention", attention(0, False), QUERIES),
     Row("causal attention with a mask", attention(0, True, SOME), QUERIES),
+    Row("attention that drops weights", attention(0, True, SOME, BITS), QUERIES),
     Row("highest scores of attention", attention(1, True), QUERIES),
     Row("sums of attention", attention(2, False, SOME), QUERIES),
     *(
-        Row(f"gradient {position} of attention", attention_grad(position, True, SOME), (*QUERIES, COTANGENT))
+        Row(
+            f"gradient {position} of attention",
+            attention_grad(position, True, SOME, BITS),
+            (*QUERIES, COTANGENT),
+        )
         for position in range(3)
     ),
 ]

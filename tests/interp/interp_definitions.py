@@ -290,19 +290,28 @@ def _dot(x: Array, y: Array, *, contract: Any, batch: Any) -> Any:
 define("dot", _dot)
 
 
-def _attention_of_rows(query: Array, key: Array, *mask: Array, causal: bool, scale: float) -> Any:
-    """For each (batch, head, query): the place, its scores, and which of them count."""
+def _attention_of_rows(
+    query: Array, key: Array, *others: Array, causal: bool, scale: float, rate: float
+) -> Any:
+    """For each (batch, head, query): the place, its scores, which of them count, and what weights become."""
     repeats = query.shape[2] // key.shape[2]
+    shape = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+    keys = [other for other in others if other.dtype == np.uint32]
+    bits = [DEFINITIONS["random_bits"](each, shape=shape) for each in keys]
     for row, head, at in np.ndindex(query.shape[0], query.shape[2], query.shape[1]):
         scores = scale * np.dot(wide(key)[row, :, head // repeats], wide(query)[row, at, head])
         allowed = np.ones(len(scores), bool)
-        for entry in mask:
+        for entry in (other for other in others if other.dtype == bool):
             chosen = [0 if extent == 1 else place for extent, place in zip(entry.shape, (row, head, 0, at))]
             allowed &= entry[chosen[0], chosen[1], :, chosen[3]]
         if causal:
             allowed &= np.arange(len(scores)) <= at
         kind = np.float64 if query.dtype == np.float64 else np.float32
-        yield (row, at, head), np.where(allowed, scores, -0.7 * float(np.finfo(kind).max)), allowed
+        dropped = np.ones(len(scores), np.longdouble)
+        for words in bits:
+            units = (words[row, head, at] // 2**8) / 2**24
+            dropped = np.where(units < float(np.float32(1 - rate)), 1 / np.longdouble(1 - rate), 0)
+        yield (row, at, head), np.where(allowed, scores, -0.7 * float(np.finfo(kind).max)), allowed, dropped
 
 
 def _attention(query: Array, key: Array, value: Array, *mask: Array, **how: Any) -> Any:
@@ -310,10 +319,10 @@ def _attention(query: Array, key: Array, value: Array, *mask: Array, **how: Any)
     result = np.zeros((*query.shape[:3], value.shape[3]), np.longdouble)
     highest = np.zeros((query.shape[0], query.shape[2], query.shape[1]), np.longdouble)
     total = highest.copy()
-    for (row, at, head), scores, _ in _attention_of_rows(query, key, *mask, **how):
+    for (row, at, head), scores, _, kept in _attention_of_rows(query, key, *mask, **how):
         powers = np.exp(scores - scores.max())
         highest[row, head, at], total[row, head, at] = scores.max(), powers.sum()
-        result[row, at, head] = np.dot(powers / powers.sum(), wide(value)[row, :, head // repeats])
+        result[row, at, head] = np.dot(kept * powers / powers.sum(), wide(value)[row, :, head // repeats])
     return result, highest, total
 
 
@@ -323,15 +332,17 @@ def _attention_grad(
 ) -> Any:  # fmt: skip
     repeats = query.shape[2] // key.shape[2]
     found = [np.zeros(x.shape, np.longdouble) for x in (query, key, value)]
-    for (row, at, head), scores, allowed in _attention_of_rows(query, key, *mask, **how):
+    for (row, at, head), scores, allowed, kept in _attention_of_rows(query, key, *mask, **how):
         group, sent = head // repeats, wide(cotangent)[row, at, head]
         powers = np.exp(scores - wide(highest)[row, head, at])
         weights = powers / wide(total)[row, head, at]
         mean = np.dot(sent, wide(result)[row, at, head])
-        of_scores = np.where(allowed, weights * (wide(value)[row, :, group] @ sent - mean), 0) * how["scale"]
+        of_scores = (
+            np.where(allowed, weights * (kept * (wide(value)[row, :, group] @ sent) - mean), 0) * how["scale"]
+        )
         found[0][row, at, head] = np.dot(of_scores, wide(key)[row, :, group])
         found[1][row, :, group] += np.outer(of_scores, wide(query)[row, at, head])
-        found[2][row, :, group] += np.outer(weights, sent)
+        found[2][row, :, group] += np.outer(kept * weights, sent)
     return tuple(found)
 
 

@@ -97,7 +97,7 @@ class _Forward(AttentionKernel):
         with b.loop(0, some.count, 1, [value.register for value in total]) as key:
             here = self.at(scores, b.multiply(key.index, plan.block))
             powers = [self.power(score - most) for score, most in zip(self.vectors(here), highest)]
-            self.keep(powers, here)
+            self.keep(self.kept(powers, b.add(some.first, key.index), block), here)
             key.next = [b.op("fadd", sum_, power.register) for sum_, power in zip(key.carried, powers)]
         self.keep([Vector(b, plan.target, sum_) for sum_ in key.results], self.part("total"))
 
@@ -219,7 +219,9 @@ class _Backward(AttentionKernel):
             here, there = (self.at(self.part(name), place) for name in ("scores", "of_scores"))
             scores, sent = self.vectors(here), self.vectors(there)
             weights = [self.power(score - most) * one for score, most, one in zip(scores, highest, factor)]
-            self.keep(weights, here)
+            at = b.add(some.first, key.index)
+            self.keep(self.kept(weights, at, block), here)
+            sent = self.kept(sent, at, block)
             found = [weight * (x - middle) * scale for weight, x, middle in zip(weights, sent, mean)]
             if plan.mask is not None or plan.causal:
                 found = [(s <= hidden(plan.dtype)).where(0.0, x) for s, x in zip(scores, found)]

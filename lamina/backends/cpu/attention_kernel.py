@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from lamina.backends.cpu import math
 from lamina.backends.cpu.attention_plan import AttentionPlan
 from lamina.backends.cpu.contract_plan import Panels
 from lamina.backends.cpu.contract_shuffle import transpose_lines
@@ -17,7 +18,7 @@ from lamina.backends.cpu.math_vector import Vector
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.core.shapes import row_major_strides
-from lamina.ir.attention_rules import hidden
+from lamina.ir.attention_rules import hidden, threshold
 from lamina.ir.graph import Value
 
 
@@ -285,6 +286,25 @@ class AttentionKernel:
         here = b.pointer(base, b.add(b.multiply(row, queries), query), "i1")
         return b.load(vector("i1", plan.lanes), here, self.lanes_of(number, block))
 
+    def kept(self, values: Sequence[Vector], key: Register, block: Block) -> list[Vector]:
+        """Weights of one key, or their cotangents: 0 where they are dropped, scaled up where they are not."""
+        b, plan = self.b, self.plan
+        if plan.bits is None:
+            return list(values)
+        rate, here = plan.node.attributes["rate"], self.pointers[self.resolve(plan.bits).root]
+        words = [b.load("i32", b.pointer(here, number, "i32")) for number in range(2)]
+        row = b.add(b.multiply(block.batch, plan.heads), block.head)
+        row = b.add(b.multiply(row, plan.queries), block.first)
+        found = []
+        for number, value in enumerate(values):
+            element = b.add(b.multiply(b.add(row, number * plan.lanes), plan.keys), key)
+            start = b.splat(b.instruction(f"trunc i64 {element.text} to i32", "i32"), plan.lanes)
+            steps = lane_constants([_as_signed(lane * plan.keys) for lane in range(plan.lanes)], "i32")
+            drawn = math.random_bits(b, words[0], words[1], b.op("add", start, steps), plan.target)
+            stays = self._vector(drawn).unsigned_shift(8) < threshold(rate)
+            found.append(stays.where(value * (1 / (1 - rate)), 0.0))
+        return found
+
     # -- sums in memory ------------------------------------------------------------------------
 
     def add_products(
@@ -369,6 +389,11 @@ class AttentionKernel:
                 if factor is not None:
                     found = b.op("fmul", found, b.splat(factor, piece.lanes))
                 b.store(found, self.at(there, piece.offset), valid_mask(piece.lanes, piece.valid))
+
+
+def _as_signed(number: int) -> int:
+    """A number modulo 2**32, as LLVM writes it."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lamina.backends.cpu.contract_plan import (
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 from lamina.ir import primitives as p
+from lamina.ir.attention_rules import mask_and_bits
 from lamina.ir.graph import Node, Value
 from lamina.ir.primitives import Primitive
 
@@ -93,9 +94,20 @@ class AttentionPlan:
         return bool(self.node.attributes["causal"])
 
     @property
+    def others(self) -> tuple[Value, ...]:
+        """The operands that need not be there."""
+        return self.node.inputs[7 if self.is_gradient else 3 :]
+
+    @property
     def mask(self) -> Value | None:
-        operands = self.node.inputs[7 if self.is_gradient else 3 :]
-        return operands[0] if operands else None
+        mask: Value | None = mask_and_bits(self.others)[0]
+        return mask
+
+    @property
+    def bits(self) -> Value | None:
+        """The key of the random bits by which weights are dropped."""
+        bits: Value | None = mask_and_bits(self.others)[1]
+        return bits
 
     @property
     def skips(self) -> bool:
@@ -226,4 +238,4 @@ class AttentionPlan:
     def flops(self) -> int:
         pairs = self.batch * self.heads * self.queries * self.keys // (2 if self.skips else 1)
         products = 3 * self.depth + 2 * self.width if self.is_gradient else self.depth + self.width
-        return pairs * (2 * products + 20)
+        return pairs * (2 * products + (20 if self.bits is None else 60))
