@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -20,6 +19,8 @@ def compose(what: str, *, expected: str | None = None, got: str | None = None, f
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like `name`, or None when nothing is near."""
+    import difflib
+
     candidates = list(candidates)
     lowered = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)

@@ -56,7 +56,7 @@ class OptimizerState:
                 aggregation=aggregation,
                 name=name,
             )
-        self._track_variable(variable)
+        self._variables.append(variable)
         return variable
 
     def add_variable_from_reference(

@@ -7,13 +7,14 @@ import pickle
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.core.errors import DataError
 from lamina.training.data import Permutation
 from lamina.training.stream import IterableAdapter, Reader, Reordered
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 class PyDataset:
@@ -96,6 +97,8 @@ class Indexed(Reordered):
         if getattr(dataset, "use_multiprocessing", False):
             yield from _by_processes(dataset, numbers, workers)
         elif workers > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(workers, "lamina-workers") as pool:
                 yield from _in_order(pool, dataset.__getitem__, numbers, _ahead(dataset, workers))
         else:
@@ -148,6 +151,8 @@ def _in_order(
 def _by_processes(dataset: Any, numbers: Iterator[int], workers: int) -> Iterator[Any]:
     """The batches made by other processes; by threads, with a warning, where that cannot be."""
     import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     ahead = _ahead(dataset, workers)
     numbers, again = itertools.tee(numbers)

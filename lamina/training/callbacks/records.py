@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -95,18 +92,20 @@ class RemoteMonitor(Callback):
         self.send_as_json = send_as_json
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        from urllib import error, parse, request  # these take as long to import as all of Lamina's layers
+
         text = json.dumps({"epoch": epoch, **{name: _plain(value) for name, value in (logs or {}).items()}})
-        body = text if self.send_as_json else urllib.parse.urlencode({self.field: text})
+        body = text if self.send_as_json else parse.urlencode({self.field: text})
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
-        request = urllib.request.Request(
+        message = request.Request(
             self.root + self.path, body.encode(), {"Content-Type": kind, **(self.headers or {})}
         )
         try:
-            urllib.request.urlopen(request, timeout=_SECONDS_TO_WAIT).close()
-        except urllib.error.HTTPError as error:
-            warnings.warn(f"RemoteMonitor: {self.root} answered {error}.", stacklevel=2)
-        except OSError as error:
-            warnings.warn(f"RemoteMonitor could not reach {self.root}: {error}.", stacklevel=2)
+            request.urlopen(message, timeout=_SECONDS_TO_WAIT).close()
+        except error.HTTPError as answer:
+            warnings.warn(f"RemoteMonitor: {self.root} answered {answer}.", stacklevel=2)
+        except OSError as failure:
+            warnings.warn(f"RemoteMonitor could not reach {self.root}: {failure}.", stacklevel=2)
 
 
 def _plain(value: Any) -> Any:
