@@ -17,6 +17,7 @@ from math import prod
 from lamina.backends.cpu.attention_plan import ATTENTION, has_kernel
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
 from lamina.backends.cpu.convolve_pooled import see_through_pooling
+from lamina.backends.cpu.decompose_moments import squares_around_mean
 from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import POOLING, collapse, scalar_constant
 from lamina.backends.cpu.views import Resolver
@@ -220,6 +221,9 @@ def _split(node: Node, x: Value) -> Value | None:
     enough = SOME if x.ndim > len(axes) else LONG
     whole_rows = _split_at(x.shape, axes) if folded >= enough else None
     if whole_rows is not None:
+        squares = squares_around_mean(node, x, whole_rows)
+        if squares is not None:
+            return squares
         outer, inner = axes[:whole_rows], axes[whole_rows:]
         return node.primitive(node.primitive(x, axes=inner), axes=outer)
     if folded < LONG or kept >= PARTS or axes != tuple(range(axes[0], axes[0] + len(axes))):
