@@ -10,6 +10,7 @@ from lamina import ops
 from lamina.backends.base import Program
 from lamina.backends.cpu import executable
 from lamina.backends.cpu.assemble import Assembler
+from lamina.backends.cpu.control import Late
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.plan import make_plan
 from lamina.backends.cpu.target import Target
@@ -96,6 +97,30 @@ def test_code_does_not_grow_with_the_length_and_memory_grows_linearly():
         arenas.append(plan.arena_bytes)
     assert max(texts) < 1.05 * min(texts)
     assert arenas[2] - arenas[1] == arenas[1] - arenas[0]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 3, 9])
+def test_the_values_before_each_step_are_read_where_those_after_it_lie(length, reverse, rng):
+    def step(x, start):
+        def advance(before, x):
+            after = ops.tanh(before * x + ops.square(before))
+            return after, after * before
+
+        last, every = ops.scan(advance, start, x, reverse=reverse)
+        loss = ops.mean(ops.square(every)) + ops.mean(last)
+        return [loss, *gradients(loss, [x, start])]
+
+    kinds = [TensorType((length, 3, 5), "float32"), TensorType((3, 5), "float32")]
+    assert_like_reference(step, kinds, arrays_of(kinds, rng))
+    program = trace_program(step, kinds).program
+    optimized = program.with_results(pipeline.run(program.graph.outputs))
+    plan = make_plan(optimized.with_results(decompose(optimized.graph.outputs)))
+    assert not any(value.primitive is p.concatenate for group in plan.fusion.groups for value in group.values)
+    addresses = [
+        address for control in plan.controls.values() for part in control.parts for address in part.addresses
+    ]
+    assert any(isinstance(address, Late) for address in addresses) == (length > 1)
 
 
 def test_state_is_read_and_assigned_inside(rng):

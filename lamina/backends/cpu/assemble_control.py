@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lamina.backends.cpu.control import Address, Control, Moving, Nested
+from lamina.backends.cpu.control import Address, Control, Late, Moving, Nested
 from lamina.backends.cpu.describe import copy_nest
 from lamina.backends.cpu.emit import Register, constant, index
 from lamina.backends.cpu.fuse import WINDOWED
@@ -215,6 +215,10 @@ def _register(
 ) -> Register:
     """The address at this step."""
     b = assembler.b
+    if isinstance(address, Late):
+        stack = _register(assembler, address.stack, step, time, length)
+        single = _register(assembler, address.single, step, time, length)
+        return b.select(b.compare("icmp eq", time, index(address.at)), single, stack)
     if isinstance(address, Moving):
         distance = b.add(b.multiply(time, address.step), address.offset)
         return b.pointer(assembler.pointer(address.root), distance, "i8")

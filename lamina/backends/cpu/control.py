@@ -56,7 +56,19 @@ class Carried:
         return [self.first, self.pair, *([] if self.last is None else [self.last])]
 
 
-Address = Moving | Carried
+@dataclass(frozen=True)
+class Late:
+    """A slice of a stack that lacks one index, `at`; what belongs there lies elsewhere."""
+
+    stack: Moving
+    single: Moving
+    at: int
+
+    def values(self) -> list[Value]:
+        return [self.stack.root, self.single.root]
+
+
+Address = Moving | Carried | Late
 
 
 @dataclass
@@ -118,6 +130,14 @@ class _Shares:
         kind = inner.type if in_order else view.root.type
         alias = self.share(kind, Moving(view.root, view.offset * item, step * item))
         self.resolve.preset(inner, View(alias, 0, row_major_strides(inner.shape) if in_order else rest))
+
+    def late(self, inner: Value, operand: Value, single: Value, at: int) -> None:
+        """A slice whose stack begins at index 1 (if `at` is 0), or ends early; all in order."""
+        view, one, item = self.outer(operand), self.outer(single), dtypes.itemsize(operand.dtype)
+        first, step = view.offset * item, view.strides[0] * item
+        stack = Moving(view.root, first if at else first - step, step)
+        alias = self.share(inner.type, Late(stack, Moving(one.root, one.offset * item), at))
+        self.resolve.preset(inner, View(alias, 0, row_major_strides(inner.shape)))
 
     def carried(self, inner: Value, address: Carried) -> None:
         alias = self.share(inner.type, address)
@@ -182,8 +202,14 @@ def _plan_scan(plan: Plan, node: Node) -> Control:
         first = _root(plan, operand)
         shares.carried(inner, Carried(first, last, pair, size, written=False))
         results.append((made, shares.share(made.type, Carried(first, last, pair, size, written=True))))
-    for inner, operand in zip(body.inputs[consts + carries :], node.inputs[consts + carries :]):
-        shares.slice(inner, operand)
+    late = {position: (single, at) for position, single, at in attributes.get("late", ())}
+    for position in range(consts + carries, len(body.inputs)):
+        inner, operand = body.inputs[position], node.inputs[position]
+        if position in late:
+            single, at = late[position]
+            shares.late(inner, operand, node.inputs[single], at)
+        else:
+            shares.slice(inner, operand)
     for made, stack in zip(body.outputs[carries:], node.outputs[carries:]):
         if stack in plan.targets:
             results.append((made, shares.share(made.type, Moving(stack, 0, _bytes(made)))))

@@ -135,7 +135,41 @@ def _control(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequen
     if node.primitive is p.scan and node.attributes["length"] > 2:
         for position in _turned_in_steps(node, placed, resolve):
             placed[position] = _turned(p.stop_gradient(_turned(placed[position])))
+    if node.primitive is p.scan:
+        return _without_joining(node, placed, resolve)
     return make(node.primitive, placed, node.attributes, node.types).outputs
+
+
+def _without_joining(node: Node, operands: list[Value], resolve: Resolver) -> Sequence[Value]:
+    """A loop that takes the slices of a stack and of what was put before or behind it from where they lie.
+
+    The values before each step are such a concatenation, of the one before the first step and those after all
+    but the last. The loop gets the stack as its operand, and what completes it as one more operand; the
+    attribute `late` has the positions of both, and the index that the stack lacks.
+    """
+    late: list[tuple[int, int, int]] = []
+    first = node.attributes["consts"] + node.attributes["carries"]
+    for position in range(first, len(operands)):
+        joined = operands[position]
+        parts = joined.node.inputs
+        if joined.primitive is not p.concatenate or joined.node.attributes["axis"] or len(parts) != 2:
+            continue
+        at = 0 if parts[0].shape[0] == 1 else joined.shape[0] - 1
+        single, stack = parts if at == 0 else (parts[1], parts[0])
+        if single.shape[0] == 1 and all(_steps_in_order(part, resolve) for part in parts):
+            operands[position] = stack
+            late.append((position, len(operands), at))
+            operands.append(single)
+    attributes = {**node.attributes, "late": tuple(late)} if late else node.attributes
+    return make(node.primitive, operands, attributes, node.types).outputs
+
+
+def _steps_in_order(stack: Value, resolve: Resolver) -> bool:
+    """Whether each slice along the first axis is contiguous memory."""
+    rest = zip(stack.shape[1:], resolve(stack).strides[1:], row_major_strides(stack.shape[1:]))
+    return _in_memory(stack, resolve) and all(
+        stride == expected or extent == 1 for extent, stride, expected in rest
+    )
 
 
 def _turned_in_steps(node: Node, operands: Sequence[Value], resolve: Resolver) -> list[int]:
