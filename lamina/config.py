@@ -68,6 +68,21 @@ def set_cache_dir(value: Any) -> None:
     _config.cache_dir = value
 
 
+def enable_flash_attention() -> None:
+    """Let attention stream over its keys where that pays, so that its matrix of weights never exists."""
+    _config.flash_attention = True
+
+
+def disable_flash_attention() -> None:
+    """Let attention make the whole matrix of its weights, unless a layer says `flash_attention=True`."""
+    _config.flash_attention = False
+
+
+def is_flash_attention_enabled() -> bool:
+    """Whether attention streams where that pays; by default it does."""
+    return _config.flash_attention
+
+
 def enable_interactive_logging() -> None:
     """Show progress as a live bar."""
     _config.interactive_logging = True

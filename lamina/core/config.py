@@ -40,7 +40,7 @@ class Config:
     cache_dir: where compiled code and datasets are kept. debug: comma-separated dumps wanted
     (graph, kernels, llvm, assembly). dtype_policy: of layers that are given none, None for floatx.
     max_epochs, max_steps_per_epoch: limits of every training, or None. cpu_features: None for the host's, or
-    a level or LLVM features to narrow them.
+    a level or LLVM features to narrow them. flash_attention: whether attention may stream over its keys.
     """
 
     floatx: str = "float32"
@@ -54,6 +54,7 @@ class Config:
     cpu_features: str | None = field(default_factory=lambda: os.environ.get("LAMINA_CPU_FEATURES"))
     max_epochs: int | None = None
     max_steps_per_epoch: int | None = None
+    flash_attention: bool = True
     interactive_logging: bool = True
     traceback_filtering: bool = True
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from lamina.core import dtypes
+from lamina.core.config import config
 from lamina.core.errors import ShapeError
 from lamina.ir import primitives as p
 from lamina.ir.attention_rules import hidden
@@ -99,7 +100,7 @@ def streams(query: Any, key: Any, value: Any, flash_attention: bool | None) -> b
     if _always.get():
         return _can_stream(query, key, value)
     if flash_attention is None:
-        flash_attention = min(query.shape[1], key.shape[1]) >= FEWEST
+        flash_attention = config.flash_attention and min(query.shape[1], key.shape[1]) >= FEWEST
     return flash_attention and _can_stream(query, key, value)
 
 

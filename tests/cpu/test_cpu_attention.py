@@ -122,6 +122,22 @@ def test_the_matrix_of_scores_is_never_there():
     assert memory[True] == memory[None] < scores / 4 < scores <= memory[False]
 
 
+def test_streaming_can_be_switched_off():
+    kinds = types(1, 32, 32, 1, 1, 8)
+
+    def streams(flash_attention):
+        program = trace_program(loss_and_gradients(flash_attention, False, False), kinds).program
+        return any(node.primitive is p.attention for node in program.graph.nodes())
+
+    assert lamina.config.is_flash_attention_enabled()
+    lamina.config.disable_flash_attention()
+    try:
+        assert [streams(choice) for choice in (None, True, False)] == [False, True, False]
+    finally:
+        lamina.config.enable_flash_attention()
+    assert streams(None)
+
+
 def test_nothing_is_learnt_from_numbers_that_are_none(rng):
     """One key that is no number spoils the rows that look at it, and no others."""
     kinds = types(1, 40, 40, 1, 1, 8)

@@ -11,10 +11,6 @@ LEFT_OUT = [
     ("export.ExportArchive", "a builder of TensorFlow's SavedModels; `Model.export` writes ONNX"),
     ("distribution.* distillation.*", "not there yet"),
     ("callbacks.OrbaxCheckpoint", "ModelCheckpoint and BackupAndRestore write files of their own"),
-    (
-        "config.*flash_attention*",
-        "attention is compiled in one way, which is not switched",
-    ),
     ("config.is_nnx_enabled", "of Keras' JAX backend"),
     (
         "config.enable_unsafe_deserialization",
