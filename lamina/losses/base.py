@@ -137,7 +137,7 @@ def compute_dtype(dtype: Any) -> str:
 
 
 def check_values(what: str, values: Any, y_pred: Any, sample_weight: Any) -> None:
-    """ArgumentError unless `values` are numbers; ShapeError when they have other rows than the weights."""
+    """ArgumentError unless `values` are numbers; ShapeError when their shape can be no result."""
     if values is None or isinstance(values, (str, bytes, Mapping)):
         raise ArgumentError(
             f"{what} returned {'nothing' if values is None else type(values).__name__}.",
@@ -153,6 +153,21 @@ def check_values(what: str, values: Any, y_pred: Any, sample_weight: Any) -> Non
             got=f"shape {tuple(shape)}",
             fix="reduce over the last axes only: ops.mean(..., axis=-1).",
         )
+    if shape and rows and not weighed and not _comes_from(tuple(shape), tuple(rows)):
+        raise ShapeError(
+            f"{what} returned values of a shape that has nothing to do with the predictions.",
+            expected=f"{rows[0]} numbers, one for each row, or one number",
+            got=f"shape {tuple(shape)}",
+            fix="reduce over the last axes, ops.mean(..., axis=-1), or over all of them, ops.mean(...).",
+        )
+
+
+def _comes_from(shape: tuple[int, ...], predictions: tuple[int, ...]) -> bool:
+    """Whether values have rows (or several for each), or are what is left of predictions when axes go."""
+    if shape[0] == 1 or (predictions[0] and shape[0] % predictions[0] == 0):
+        return True
+    rest = iter(predictions)
+    return all(extent in rest for extent in shape)
 
 
 def get_mask(tensor: Any) -> Any:

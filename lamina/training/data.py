@@ -87,8 +87,10 @@ class DataSet:
         self.leaves: list[Leaf] = [leaf for leaf in tree.leaves(self.data) if leaf is not None]
         self.arrays: Arrays = [leaf.array for leaf in self.leaves]
         lengths = {len(leaf.array) for leaf in self.leaves}
-        if not self.leaves or not len(self.leaves[0].array):
-            raise DataError(f"There is no data: {self.leaves[0].name if self.leaves else 'x'} has no rows.")
+        if not self.leaves:
+            raise DataError("There is no data: x is None.")
+        if not len(self.leaves[0].array):
+            raise DataError(f"There is no data: {self.leaves[0].name} has no rows.")
         if len(lengths) > 1:
             raise DataError(
                 "The arrays have different numbers of rows.",

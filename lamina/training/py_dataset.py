@@ -74,6 +74,7 @@ class Indexed(Reordered):
     def __init__(self, dataset: Any, permutation: Permutation = None, first_pass: int = 0) -> None:
         super().__init__(permutation, first_pass)
         self.dataset = dataset
+        self.source_name = type(dataset).__name__
         if dataset.num_batches == 0:
             raise DataError(f"{type(dataset).__name__} has no batches: its length is 0.")
 

@@ -237,7 +237,7 @@ def _shown(batch: DataSet) -> str:
 
 
 def _kind(source: Any) -> str:
-    name = type(source).__name__
+    name = getattr(source, "source_name", type(source).__name__)
     return "the generator" if name == "generator" else f"the {name}"
 
 

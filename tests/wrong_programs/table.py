@@ -6,9 +6,9 @@ Each row is `name: (function, fragments of the message)`. None may train silentl
 import numpy as np
 
 from lamina import Model, Sequential, layers, losses, metrics, ops, optimizers
-from lamina.callbacks import Callback, EarlyStopping, LambdaCallback
+from lamina.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateScheduler
 from lamina.models import load_model
-from lamina.utils import split_dataset
+from lamina.utils import PyDataset, split_dataset
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -297,6 +297,33 @@ row("a generator that is exhausted", "exhausted")(
     lambda: model().fit(iter([(X, LABELS)]), steps_per_epoch=1, epochs=2, verbose=0)
 )
 row("a batch of four things", "tuple of 4")(lambda: model().fit(iter([(X, LABELS, BITS, REAL)]), verbose=0))
+row("an iterable that yields None midway", "batch", "None")(
+    lambda: model().fit(iter([(X, LABELS), None]), verbose=0)
+)
+row("a batch of another structure midway", "another structure", "x['a']")(
+    lambda: model().fit(iter([(X, LABELS), ({"a": X}, LABELS)]), verbose=0)
+)
+row("a batch of another dtype midway", "another kind", "int32", "astype('float32')")(
+    lambda: model().fit(iter([(X, LABELS), (X.astype("int32"), LABELS)]), verbose=0)
+)
+row("a batch of strings midway", "strings")(
+    lambda: model().fit(iter([(X, LABELS), (X.astype(str), LABELS)]), verbose=0)
+)
+row("a batch of another width midway", "(4,)", "(3,)")(
+    lambda: model().fit(iter([(X, LABELS), (X[:, :3], LABELS)]), verbose=0)
+)
+row("a batch without rows midway", "no rows")(
+    lambda: model().fit(iter([(X, LABELS), (X[:0], LABELS[:0])]), verbose=0)
+)
+row("a batch without targets midway", "another structure")(
+    lambda: model().fit(iter([(X, LABELS), (X,)]), verbose=0)
+)
+row("a data set whose worker fails", "the disk is gone", "batch", "_Slices")(
+    lambda: model().fit(_Slices(fails_at=2, workers=2), verbose=0)
+)
+row("a data set that says it has no batches", "no batches", "0")(
+    lambda: model().fit(_Slices(count=0), verbose=0)
+)
 row("an exception in a callback", "out of paper")(
     lambda: model().fit(X, LABELS, callbacks=[_Failing()], verbose=0)
 )
@@ -340,9 +367,73 @@ row("NumPy in a layer", "Tensor", "lambda")(lambda: _model_of(np.tanh).fit(X, RE
 row("a train_step that returns nothing", "train_step", "dict")(lambda: _silent_step().fit(X, REAL, verbose=0))
 row("a loss that is not a scalar", "scalar")(lambda: _vector_loss().fit(X, REAL, verbose=0))
 row("a layer that forgets super().__init__()", "super().__init__()")(lambda: _Forgetful()(X))
+row("a loss of a shape of its own", "(7,)", "64 numbers, one for each row")(
+    lambda: regressor(lambda y, p: ops.ones((7,)) * ops.sum(p)).fit(X, REAL, batch_size=64, verbose=0)
+)
+row("a metric of a shape of its own", "lambda", "(3, 2)", "64 numbers")(
+    lambda: regressor(metrics=[lambda y, p: ops.ones((3, 2))]).fit(X, REAL, batch_size=64, verbose=0)
+)
+row("a metric without a result", "result()", "return")(
+    lambda: regressor(metrics=[_Resultless()]).fit(X, REAL, verbose=0)
+)
+row("a metric that assigns another shape", "(3,)", "(2,)")(
+    lambda: regressor(metrics=[_Growing()]).fit(X, REAL, verbose=0)
+)
+row("a schedule that falls below zero", "step 3", "learning rate", "not applied", "ops.maximum")(
+    lambda: regressor(optimizer=optimizers.SGD(_falling())).fit(X, REAL, batch_size=8, verbose=0)
+)
+row("a scheduler that goes below zero", "learning rate", "-0.1")(
+    lambda: regressor().fit(X, REAL, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: -0.1)])
+)
+row("a scheduler that returns text", "return a number", "'fast'")(
+    lambda: regressor().fit(X, REAL, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: "fast")])
+)
+row("a learning rate set below zero", "learning rate", "-1")(
+    lambda: setattr(regressor().optimizer, "learning_rate", -1.0)
+)
 row("a loss function of the wrong shape", "shape")(
     lambda: regressor(lambda y, p: ops.matmul(y, p)).fit(X, np.zeros((64, 3), "float32"), verbose=0)
 )
+
+
+class _Slices(PyDataset):
+    """Batches of which one may fail."""
+
+    def __init__(self, fails_at=None, count=4, **kwargs):
+        super().__init__(**kwargs)
+        self.fails_at, self.count = fails_at, count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index == self.fails_at:
+            raise RuntimeError("the disk is gone")
+        return X[:16], LABELS[:16]
+
+
+class _Growing(metrics.Metric):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.total = self.add_weight(shape=(3,), initializer="zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign(ops.ones((2,)))
+
+    def result(self):
+        return self.total
+
+
+class _Resultless(_Growing):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign(ops.ones((3,)))
+
+    def result(self):
+        self.total.value + 1
+
+
+def _falling():
+    return optimizers.schedules.PolynomialDecay(0.1, 3, end_learning_rate=-0.1)
 
 
 def _own_metric(y_true, y_pred):

@@ -67,7 +67,7 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch, float(np.asarray(optimizer.learning_rate)))
         except TypeError:  # a schedule of the epoch alone
             rate = self.schedule(epoch)
-        if not isinstance(rate, Real) and np.ndim(rate) != 0:
+        if not isinstance(rate, Real) and (np.ndim(rate) != 0 or np.asarray(rate).dtype.kind not in "fiub"):
             raise ArgumentError(
                 "The schedule of a LearningRateScheduler must return a number.", got=repr(rate)
             )
