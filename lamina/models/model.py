@@ -126,7 +126,9 @@ class Model(Trainer, Layer):
     def save_weights(
         self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
     ) -> None:
-        """Write the weights to a ".safetensors" or ".weights.h5" file: `lamina.saving.save_weights`."""
+        """Write the weights to a ".safetensors" or ".weights.h5" file, or to several of limited size with an
+        index ".weights.json": `lamina.saving.save_weights`.
+        """
         from lamina.saving.weight_files import save_weights
 
         save_weights(self, filepath, overwrite, max_shard_size)

@@ -4,10 +4,12 @@ A zip archive, nothing in it compressed:
 
     metadata.json               {"format": "lamina", "format_version": 1, "lamina_version": ..., ...}
     config.json                 the layers, and what `compile` was given
+    assets/<path of a layer>/   the files that the layer's own `save_assets(folder)` wrote
     model.weights.safetensors   every array: weights, random seeds, the optimizer's state
 
 Files of Keras itself have `model.weights.h5` instead, and are read too. A file can only name what exists in
-Lamina or was registered; no code comes out of it, and nothing is unpacked to disk.
+Lamina or was registered; no code comes out of it, and nothing is unpacked to disk but what a layer's own
+`load_assets` reads.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from lamina.layers import TextVectorization
 from lamina.layers.index_lookup import IndexLookup
 from lamina.models.feature_space import FeatureSpace
 from lamina.models.model import Model
-from lamina.saving import hdf5, state, tensors
+from lamina.saving import assets, hdf5, state, tensors
 from lamina.saving.archive import ArchiveReader, ArchiveWriter
 from lamina.saving.walk import parts
 from lamina.variables import allocation_limit
@@ -78,6 +80,7 @@ def save_model(
     with opened_to_write(filepath, overwrite, ".keras") as file, ArchiveWriter(file) as archive:
         archive.write(METADATA, json.dumps(_metadata()).encode())
         archive.write(CONFIG, text.encode())
+        assets.write(archive, model)
         with archive.open(WEIGHTS) as member:
             write_state(member, saved)
 
@@ -100,6 +103,7 @@ def load_model(
         compile_config = config.pop("compile_config", None)
         saved = read_weights(archive)
         vocabularies = _read_vocabularies(archive)
+        files = assets.read(archive)
         held = sum(array.nbytes for array in saved.tensors.values())
     with allocation_limit(_ROOM + 4 * held):
         model = deserialize_object(config, custom_objects=custom_objects)
@@ -114,6 +118,7 @@ def load_model(
     if compile and compile_config and isinstance(model, Model):
         with custom_object_scope(custom_objects):
             model.compile_from_config(compile_config)
+    assets.restore(model, files)
     state.restore(model, saved, by_path=False)
     return model
 

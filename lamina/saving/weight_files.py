@@ -6,9 +6,9 @@ import os
 import warnings
 from typing import Any
 
-from lamina.core.errors import ArgumentError, FileError, StateError
+from lamina.core.errors import FileError, StateError
 from lamina.models.model import Model
-from lamina.saving import hdf5, state
+from lamina.saving import hdf5, shards, state
 from lamina.saving.archive import ArchiveReader
 from lamina.saving.model_files import (
     damage_told,
@@ -28,16 +28,18 @@ def save_weights(
     """Write the weights, random seeds and the optimizer's state of a model to a file, whole or not at all.
 
     filepath: ends in ".safetensors", or in ".weights.h5" for the format of Keras, which needs h5py and has no
-    random seeds. max_shard_size: None only; a file may have any size.
+    random seeds. max_shard_size: gigabytes; the weights then go into as many safetensors files as needed, and
+    filepath, which ends in ".weights.json", is the index that names them.
     """
     if not model.built:
         raise StateError(
             f"Model '{model.name}' has no weights to save yet: it is not built.",
             fix="call it on data, or call build(input_shape), first.",
         )
-    if max_shard_size is not None:
-        raise ArgumentError("Lamina saves weights as one file.", got=f"max_shard_size={max_shard_size}")
     saved = state.collect(model)
+    if max_shard_size is not None:
+        shards.write(filepath, saved, max_shard_size, overwrite)
+        return
     with opened_to_write(filepath, overwrite, _SAFETENSORS, _HDF5) as file:
         (hdf5.write if str(filepath).endswith(_HDF5) else write_state)(file, saved)
 
@@ -74,10 +76,12 @@ def _read(file: Any, path: str) -> state.State:
         return read_weights(ArchiveReader(file, "a .keras file"))
     if path.endswith(_HDF5):
         return hdf5.read(file.read())
+    if path.endswith(shards.ENDING):
+        return shards.read(path, _read)
     if path.endswith(_SAFETENSORS):
         return read_state(file, os.fstat(file.fileno()).st_size)
     raise FileError(
         "The kind of file cannot be seen from its name.",
-        expected=f"a name that ends in {_SAFETENSORS}, {_HDF5} or {_KERAS}",
+        expected=f"a name that ends in {_SAFETENSORS}, {_HDF5}, {_KERAS} or {shards.ENDING}",
         got=path,
     )

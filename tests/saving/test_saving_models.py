@@ -232,3 +232,35 @@ def test_vocabularies_that_keras_keeps_beside_the_weights():
     model = lamina.models.load_model(GOLDEN / "words.keras")  # text and a code, given as a list
     found = model.predict([np.array(["good film", "bad and good"]), np.array([5, 8])], verbose=0)
     np.testing.assert_allclose(found, [[-0.010896394], [0.06135058]], rtol=1e-5)
+
+
+@lamina.saving.register_keras_serializable(package="tests")
+class WithNotes(layers.Dense):
+    """A layer with files of its own."""
+
+    notes = ""
+
+    def save_assets(self, folder):
+        (Path(folder) / "deep").mkdir()
+        (Path(folder) / "deep" / "notes.txt").write_text(self.notes)
+
+    def load_assets(self, folder):
+        self.notes = (Path(folder) / "deep" / "notes.txt").read_text()
+
+
+def test_files_of_layers_come_back(tmp_path):
+    model = lamina.Sequential([lamina.Input((3,)), WithNotes(2), WithNotes(2)])
+    for number, layer in enumerate(model.layers):
+        layer.notes = f"note {number}"
+    model.save(tmp_path / "model.keras")
+    again = lamina.models.load_model(tmp_path / "model.keras")
+    assert [layer.notes for layer in again.layers] == ["note 0", "note 1"]
+
+
+def test_files_of_layers_stay_in_their_folder(tmp_path):
+    path = tmp_path / "model.keras"
+    lamina.Sequential([lamina.Input((3,)), WithNotes(2)]).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/layers/with_notes/../../evil.txt", "x")
+    with pytest.raises(FileError, match="leads elsewhere"):
+        lamina.models.load_model(path)

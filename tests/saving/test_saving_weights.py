@@ -104,6 +104,61 @@ def test_more_in_the_file_than_in_the_model(tmp_path):
         part.load_weights(tmp_path / "model.safetensors")
 
 
+def trained():
+    model = sequential()
+    model.compile("adam", "mse")
+    x, y = (np.ones((4, *shape[1:]), "float32") for shape in (model.input_shape, model.output_shape))
+    model.train_on_batch(x, y)
+    return model
+
+
+def test_weights_in_several_files_come_back_whole(tmp_path):
+    model, path = trained(), tmp_path / "model.weights.json"
+    largest = max(weight.nbytes for weight in model.get_weights())
+    for _ in range(2):  # the second time in place of the first
+        model.save_weights(path, max_shard_size=1.5 * largest / 2**30)
+        files = sorted(file for file in tmp_path.iterdir() if file != path)
+        assert len(files) > 1
+        assert all(file.stat().st_size < 4 * largest + 2048 for file in files)
+        fresh = trained()
+        fresh.load_weights(path)
+        for found, expected in zip(fresh.get_weights(), model.get_weights()):
+            np.testing.assert_array_equal(found, expected)
+        assert int(fresh.optimizer.iterations) == 1
+    with pytest.raises(ArgumentError, match="overwrite=False"):
+        model.save_weights(path, overwrite=False, max_shard_size=1)
+    files[0].unlink()
+    with pytest.raises(FileNotFoundError):
+        fresh.load_weights(path)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras' variables
+def test_shards_of_keras_are_read(tmp_path, real_keras):
+    theirs = real_keras.Sequential([real_keras.Input((3,)), *(real_keras.layers.Dense(40) for _ in range(3))])
+    theirs.save_weights(tmp_path / "model.weights.json", max_shard_size=8000 / 2**30)
+    assert len(list(tmp_path.iterdir())) > 2
+    ours = lamina.Sequential([lamina.Input((3,)), *(layers.Dense(40) for _ in range(3))])
+    ours.load_weights(tmp_path / "model.weights.json")
+    for found, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"weight_map": 3}',
+        '{"weight_map": {"a": "../b.safetensors"}}',
+        '{"weight_map": {"a": "x.py"}}',
+    ],
+)
+def test_an_index_names_nothing_else(tmp_path, text):
+    (tmp_path / "model.weights.json").write_text(text)
+    with pytest.raises(FileError, match="index of weights"):
+        sequential().load_weights(tmp_path / "model.weights.json")
+
+
 def test_mistakes(tmp_path):
     model = sequential()
     with pytest.raises(ArgumentError, match=r"\.safetensors or \.weights\.h5"):
@@ -116,8 +171,13 @@ def test_mistakes(tmp_path):
     (tmp_path / "model.weights.h5").write_bytes(b"no HDF5 at all")
     with pytest.raises(FileError, match="HDF5"):
         model.load_weights(tmp_path / "model.weights.h5")
-    with pytest.raises(ArgumentError, match="one file"):
+    with pytest.raises(ArgumentError, match=r"end in \.weights\.json"):
         model.save_weights(tmp_path / "model.safetensors", max_shard_size=1)
+    with pytest.raises(ArgumentError, match="positive"):
+        model.save_weights(tmp_path / "model.weights.json", max_shard_size=0)
+    with pytest.raises(ArgumentError, match="alone is larger"):
+        model.save_weights(tmp_path / "model.weights.json", max_shard_size=1e-8)
+    assert not (tmp_path / "model.weights.json").exists()
     for action in ("save_weights", "load_weights"):
         with pytest.raises(StateError, match="not built"):
             getattr(lamina.Sequential([layers.Dense(2)]), action)(tmp_path / "model.safetensors")
