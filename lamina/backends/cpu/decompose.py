@@ -6,6 +6,7 @@ that has.
 - long reductions: in two steps, so that several threads can take part; the split comes from the shape alone.
 - operands that a kernel reads from memory in a certain order get a copy in that order: here `stop_gradient`
   is that copy. So do matrices that every step of a loop would transpose.
+- gradients of tables of which few rows were read: `tables`.
 - convolutions without kernels of their own: tap by tap (`decompose_windows`).
 """
 
@@ -20,6 +21,7 @@ from lamina.backends.cpu.convolve_pooled import see_through_pooling
 from lamina.backends.cpu.decompose_moments import squares_around_mean
 from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import POOLING, collapse, scalar_constant
+from lamina.backends.cpu.tables import without_zeros
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.core.shapes import row_major_strides
@@ -55,6 +57,10 @@ def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tupl
             return prepared(node, inputs, resolve)
         if primitive.has(CONTROLS):
             return _control(node, inputs, resolve)
+        if primitive is p.scatter_add:
+            sparse = without_zeros(node, inputs, lambda operand: _placed(operand, resolve))
+            if sparse is not None:
+                return [sparse]
         if primitive in _READERS:
             copied = tuple(
                 operand if _READERS[primitive](position, operand, resolve) else p.stop_gradient(operand)
@@ -104,6 +110,11 @@ def _rows(position: int, operand: Value, resolve: Resolver) -> bool:
 def _line(position: int, operand: Value, resolve: Resolver) -> bool:
     """What special kernels read: contiguous memory, or one number."""
     return scalar_constant(operand) is not None or _in_order(operand, resolve)
+
+
+def _placed(operand: Value, resolve: Resolver) -> Value:
+    placed: Value = operand if _line(0, operand, resolve) else p.stop_gradient(operand)
+    return placed
 
 
 # For primitives that read an operand from memory: may it stay as it is?

@@ -28,6 +28,7 @@ from lamina.backends.cpu.fuse import (
 from lamina.backends.cpu.joins import join_parts
 from lamina.backends.cpu.rows import Rows, find_rows
 from lamina.backends.cpu.special import SPECIAL
+from lamina.backends.cpu.tables import added_rows
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
 from lamina.core.shapes import size
@@ -111,6 +112,9 @@ def _looked_at(guard: Value) -> list[Value]:
     """
     root = seen_through_moves(guard)
     primitive = root.primitive
+    rows_of_table = added_rows(root)
+    if rows_of_table is not None:
+        return _looked_at(rows_of_table)
     if primitive is p.scatter_add:
         table, _, rows = root.node.inputs
         return [part for operand in (table, rows) for part in _looked_at(operand)]

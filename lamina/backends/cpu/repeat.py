@@ -35,7 +35,7 @@ CHEAP = frozenset(
      p.equal, p.not_equal, p.less, p.less_equal, p.greater, p.greater_equal, p.select,
      p.bitwise_and, p.bitwise_or, p.bitwise_xor}
 )  # fmt: skip
-CHEAPER_THAN_MEMORY = CHEAP | {p.divide, p.sqrt, p.rsqrt}
+CHEAPER_THAN_MEMORY = CHEAP | {p.divide, p.sqrt, p.rsqrt, p.gather}
 
 LARGE = 1 << 22  # bytes from which a value comes from memory and not from a cache
 LONGEST = 8  # values repeated to save one

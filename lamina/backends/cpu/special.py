@@ -1,4 +1,5 @@
-"""Kernels with a loop of their own: scatter_add, cumulative_sum and sort; attention has a room of its own.
+"""Kernels with a loop of their own: scatter_add, cumulative_sum, sort, last_place; attention has a room of
+its own.
 
 The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous
 in memory, or are one number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a
@@ -24,13 +25,14 @@ from lamina.backends.cpu.emit import (
 )
 from lamina.backends.cpu.fuse import scalar_constant
 from lamina.backends.cpu.lower import Kernel
+from lamina.backends.cpu.tables import last_place
 from lamina.backends.cpu.target import Target
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
-SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host}) | ATTENTION
+SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host, last_place}) | ATTENTION
 
 
 def flops(node: Node, target: Target) -> int:
@@ -68,6 +70,7 @@ def lower(
         p.scatter_add: _scatter_add,
         p.cumulative_sum: _cumulative_sum,
         p.sort: _sort,
+        last_place: _last_place,
     }
     roots: dict[Value, None] = {}
     for operand in node.inputs:
@@ -98,7 +101,7 @@ class _Special:
         self.pointers = pointers
         self.targets = targets
         self.target = target
-        shape, axis = node.inputs[0].shape, node.attributes["axis"]
+        shape, axis = node.inputs[0].shape, node.attributes.get("axis", 0)
         self.before, self.along, self.after = prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
         self.begin, self.end = builder.arguments[-2:]
         self.dtype = node.inputs[0].dtype
@@ -187,6 +190,26 @@ def _scatter_add(special: _Special) -> int:
                 special.store(total, result, offset, mask)
 
     return special.columns(body)
+
+
+def _last_place(special: _Special) -> int:
+    """One task: the map has few elements beside the table that it is for."""
+    b, node = special.b, special.node
+    (indices,), (result,) = node.inputs, special.written(0)
+    rows, count = node.attributes["count"], indices.size
+    lanes = max(1, special.target.vector_bytes // 4)
+    whole = rows - rows % lanes
+    for start, stop, width in ((0, whole, lanes), (whole, rows, 1)):
+        with b.loop(start, stop, width) as row:
+            b.store(constant(count, "i32", width), b.pointer(result, row.index, "i32"))
+    with b.loop(0, count) as entry:
+        where = special.load(indices, entry.index)
+        if where.element != "i64":
+            where = b.convert("zext" if dtypes.is_unsigned(indices.dtype) else "sext", where, "i64")
+        with b.when(b.compare("icmp ult", where, index(rows))):
+            place = b.convert("trunc", entry.index, "i32")
+            b.store(place, b.pointer(result, where, "i32"))
+    return 1
 
 
 def _cumulative_sum(special: _Special) -> int:
