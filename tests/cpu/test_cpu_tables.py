@@ -9,6 +9,7 @@ from lamina.backends.base import Program
 from lamina.backends.cpu import CpuBackend, tables
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.plan import make_plan
+from lamina.backends.cpu.touched import only_touched_rows, put_rows
 from lamina.backends.reference import ReferenceBackend
 from lamina.core.errors import LaminaError
 from lamina.ir import primitives as p
@@ -53,6 +54,42 @@ def test_the_zeros_are_not_stored():
     program = Program("update", (table,), program.inputs, (), ((0, p.add(table, program.outputs[0])),))
     plan = make_plan(program.with_results(decompose(program.graph.outputs)))
     assert plan.arena_bytes < 100_000 * 8
+
+
+def gradient_descent(rest=lambda table, step: p.subtract(table, step)):
+    """A program that updates a table with the sum of a few rows."""
+    sums = summed_into_zeros((100_000, 64), (32,))
+    (summed,) = sums.outputs[0].node.inputs
+    table = new_input("table", TensorType((100_000, 64), "float32"))
+    step = p.multiply(summed, full(table.shape, 0.1, "float32"))
+    return Program("descent", (table,), sums.inputs, (), ((0, rest(table, step)),))
+
+
+def planned(program):
+    return make_plan(only_touched_rows(program.with_results(decompose(program.graph.outputs))))
+
+
+def test_gradient_descent_goes_to_the_rows_with_a_gradient_only():
+    plan = planned(gradient_descent())
+    (((put,),)) = plan.commits
+    assert put.head.primitive is put_rows
+    assert plan.targets[put.head.outputs[0]] == [plan.program.states[0]]
+    assert all(np.prod(group.domain) < 100_000 * 64 for group in plan.fusion.groups if group is not put)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        lambda table, step: p.subtract(p.multiply(table, full(table.shape, 0.9, "float32")), step),
+        lambda table, step: p.subtract(table, p.exp(step)),
+        lambda table, step: p.subtract(table, p.divide(step, step)),
+        lambda table, step: step,
+        lambda table, step: p.subtract(step, table),
+    ],
+)
+def test_updates_that_move_other_rows_are_sweeps(rest):
+    plan = planned(gradient_descent(rest))
+    assert not any(group.head and group.head.primitive is put_rows for group in plan.fusion.groups)
 
 
 def trained(backend, make, ids, targets, policy="float32"):

@@ -57,6 +57,7 @@ def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
     from lamina.backends.cpu.assemble import Assembler
     from lamina.backends.cpu.decompose import decompose
     from lamina.backends.cpu.plan import make_plan
+    from lamina.backends.cpu.touched import only_touched_rows
     from lamina.passes import pipeline
 
     stages: dict[str, float] = {}
@@ -69,7 +70,8 @@ def _build(program: Program, target: Target) -> tuple[dict[str, Any], bytes]:
 
     optimized = program.with_results(pipeline.run(program.graph.outputs))
     lap("passes")
-    plan = make_plan(optimized.with_results(decompose(optimized.graph.outputs)))
+    decomposed = optimized.with_results(decompose(optimized.graph.outputs))
+    plan = make_plan(only_touched_rows(decomposed))
     lap("fuse and plan")
     assembly = Assembler(plan, target).assemble()
     threads = config.num_threads or target.cores

@@ -150,7 +150,7 @@ class Assembler:
         self.assembly.scratch_bytes = max(
             self.assembly.scratch_bytes, special.scratch_bytes(node, self.target)
         )
-        moved = sum(value.size * itemsize(value.dtype) for value in (*node.inputs, *node.outputs))
+        moved = sum(value.size * itemsize(value.dtype) for value in special.moved_elements(node))
         work = special.flops(node, self.target)
         report = KernelReport(
             kernel.name, f"{node.primitive.name} {node.types[0]}", [node.primitive.name], "a loop of its own",

@@ -29,6 +29,7 @@ from lamina.backends.cpu.joins import join_parts
 from lamina.backends.cpu.rows import Rows, find_rows
 from lamina.backends.cpu.special import SPECIAL
 from lamina.backends.cpu.tables import added_rows
+from lamina.backends.cpu.touched import put_rows
 from lamina.backends.cpu.views import View
 from lamina.core import dtypes
 from lamina.core.shapes import size
@@ -232,8 +233,9 @@ def _commit_levels(
 
     def may_wait(group: Group) -> bool:
         mine = written(group)
+        puts_rows = group.head is not None and group.head.primitive is put_rows
         return (
-            group.kind == NEST
+            (group.kind == NEST or puts_rows)
             and bool(mine)
             and not group.joins
             and not any(value in output_roots for value in mine)

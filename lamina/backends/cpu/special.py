@@ -1,5 +1,5 @@
-"""Kernels with a loop of their own: scatter_add, cumulative_sum, sort, last_place; attention has a room of
-its own.
+"""Kernels with a loop of their own: scatter_add, cumulative_sum, sort, last_place, put_rows; attention has a
+room of its own.
 
 The tensor is seen as (before, along, after) around the axis the primitive works on. Operands lie contiguous
 in memory, or are one number everywhere. Tasks own disjoint parts of the result: a slice of `before` and a
@@ -27,19 +27,20 @@ from lamina.backends.cpu.fuse import scalar_constant
 from lamina.backends.cpu.lower import Kernel
 from lamina.backends.cpu.tables import last_place
 from lamina.backends.cpu.target import Target
+from lamina.backends.cpu.touched import put_rows
 from lamina.backends.cpu.views import Resolver
 from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
-SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host, last_place}) | ATTENTION
+SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host, last_place, put_rows}) | ATTENTION
 
 
 def flops(node: Node, target: Target) -> int:
     """Operations, roughly."""
     if node.primitive in ATTENTION:
         return AttentionPlan(node, target).flops
-    return sum(value.size for value in node.inputs)
+    return sum(value.size for value in moved_elements(node))
 
 
 def scratch_bytes(node: Node, target: Target) -> int:
@@ -51,6 +52,13 @@ def scratch_bytes(node: Node, target: Target) -> int:
     operand = node.inputs[0]
     along = operand.shape[node.attributes["axis"]]
     return 2 * along * (dtypes.itemsize(operand.dtype) + 4) + 64
+
+
+def moved_elements(node: Node) -> tuple[Value, ...]:
+    """What is read and written: of a table into which rows are put, only these."""
+    if node.primitive is put_rows:
+        return (*node.inputs[1:], node.inputs[-1])
+    return (*node.inputs, *node.outputs)
 
 
 def lower(
@@ -71,6 +79,7 @@ def lower(
         p.cumulative_sum: _cumulative_sum,
         p.sort: _sort,
         last_place: _last_place,
+        put_rows: _put_rows,
     }
     roots: dict[Value, None] = {}
     for operand in node.inputs:
@@ -210,6 +219,31 @@ def _last_place(special: _Special) -> int:
             place = b.convert("trunc", entry.index, "i32")
             b.store(place, b.pointer(result, where, "i32"))
     return 1
+
+
+def _put_rows(special: _Special) -> int:
+    """Where the table itself is the result, its other rows are left alone; else they are copied."""
+    b = special.b
+    table, ids, places, rows = special.node.inputs
+    along, after, count = special.along, special.after, ids.size
+    (result,) = special.written(0)
+    in_place = special.resolve(table).root in special.targets[special.node.outputs[0]]
+
+    def body(before: Register, column: Register, lanes: int, mask: Register | None) -> None:
+        if not in_place:
+            with b.loop(0, along) as row:
+                offset = b.add(column, b.multiply(row.index, after))
+                special.store(special.load(table, offset, lanes, mask), result, offset, mask)
+        with b.loop(0, count) as entry:
+            place = b.convert("sext", special.load(places, entry.index), "i64")
+            with b.when(b.compare("icmp eq", place, entry.index)):
+                where = special.load(ids, entry.index)
+                if where.element != "i64":
+                    where = b.convert("zext" if dtypes.is_unsigned(ids.dtype) else "sext", where, "i64")
+                row_there = special.load(rows, b.add(column, b.multiply(entry.index, after)), lanes, mask)
+                special.store(row_there, result, b.add(column, b.multiply(where, after)), mask)
+
+    return special.columns(body)
 
 
 def _cumulative_sum(special: _Special) -> int:
