@@ -40,7 +40,7 @@ def flops(node: Node, target: Target) -> int:
     """Operations, roughly."""
     if node.primitive in ATTENTION:
         return AttentionPlan(node, target).flops
-    return sum(value.size for value in moved_elements(node))
+    return sum(value.size for value in moved_elements(node) if value not in node.outputs)
 
 
 def scratch_bytes(node: Node, target: Target) -> int:
