@@ -179,6 +179,21 @@ def test_parts_that_call_each_other_are_one_program(threads: int) -> None:
     assert call(code, "once", ctypes.c_double, 2.0) == 3.5
 
 
+def test_parts_of_another_processor_are_linked() -> None:
+    target = Target.named("aarch64")
+    parts = two_functions().parts(2)
+    image = Image.from_bytes(jit.compile_parts(parts, target, 2))
+    assert {"add", "once", "twice"} <= set(image.symbols)
+    start, end = image.symbols["twice"], image.symbols["add"]
+    words = struct.unpack_from(f"<{abs(end - start) // 4}I", image.code, min(start, end))
+    calls = [
+        (min(start, end) + 4 * place, (word & 0x3FFFFFF) * 4)
+        for place, word in enumerate(words)
+        if word >> 26 == 0b100101
+    ]
+    assert [place + distance for place, distance in calls][:2] == [end, end]
+
+
 def test_a_part_without_the_others_is_refused() -> None:
     plain, *_ = two_functions().parts(2)
     with pytest.raises(LinkError, match="add"):
