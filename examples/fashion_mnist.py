@@ -27,11 +27,12 @@ def build(steps: int) -> lamina.Model:
             layers.Conv2D(32, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
-            layers.Dropout(0.25),
+            layers.Dropout(0.3),
             layers.Flatten(),
             layers.Dense(128, activation="relu"),
-            layers.Dropout(0.4),
+            layers.Dropout(0.3),
             layers.Dense(10, activation="softmax"),
         ],
         name="clothes",
@@ -47,10 +48,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rows", type=int, default=60000, help="how many images to learn from")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--page", type=Path, default=Path("fashion-mnist.html"))
     options = parser.parse_args()
 
-    lamina.utils.set_random_seed(1)
+    lamina.utils.set_random_seed(options.seed)
     (x, y), (x_test, y_test) = fashion_mnist.load_data()
     x, y = x[: options.rows, ..., None], y[: options.rows]
     model = build(steps=options.epochs * -(-len(x) // 128))
@@ -59,8 +61,16 @@ def main() -> None:
 
     sureness = model.predict(x_test[..., None], batch_size=256, verbose=0)
     answers = sureness.argmax(axis=1)
+    print(f"Nearest mean picture: accuracy {(nearest_mean(x, y, x_test) == y_test).mean():.4f}")
     print(f"Test accuracy {(answers == y_test).mean():.4f}")
     write_mistakes(options.page, x_test, y_test, answers, sureness.max(axis=1))
+
+
+def nearest_mean(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """For each picture the class whose mean picture is nearest: what can be had without learning."""
+    rows = asked.reshape(len(asked), -1).astype("float32")
+    means = np.stack([x[y == kind].reshape(-1, rows.shape[1]).mean(axis=0) for kind in range(10)])
+    return (np.square(means).sum(axis=1) - 2 * rows @ means.T).argmin(axis=1)
 
 
 def write_mistakes(
