@@ -76,6 +76,8 @@ def heads(program: Program) -> list[Any]:
         ((2, 8, 8, 16), (3, 3, 4, 32), {}),
         ((2, 8, 8, 6), (3, 3, 1, 6), {}),
         ((2, 8, 8, 5), (1, 1, 5, 9), {"strides": 2}),
+        ((2, 9, 8, 64), (1, 1, 64, 80), {}),
+        ((2, 9, 8, 32), (1, 1, 32, 80), {}),
     ],
 )
 def test_a_convolution_and_its_gradients(image: Any, kernel: Any, how: Any, padding: str) -> None:

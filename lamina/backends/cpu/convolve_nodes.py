@@ -65,13 +65,24 @@ def has_kernel(node: Node) -> bool:
     return groups == 1 or min(channels, outputs) // groups >= 4
 
 
+WIDE = (
+    64  # channels, and outputs, from which images at least as large as the kernel are better not one matrix
+)
+
+
 def as_product(node: Node, inputs: tuple[Value, ...]) -> Value | None:
-    """A convolution with a kernel of one tap, or its gradient for x, as a matrix product; None for others."""
+    """A convolution with a kernel of one tap, or its gradient for x, as a matrix product; None for others.
+
+    Large images of many channels are left to the kernels of convolutions, which ask for the next one ahead.
+    """
     attributes = node.attributes
     if node.primitive not in (p.conv, p.conv_input_grad) or attributes["groups"] != 1:
         return None
     x, kernel = inputs
     if prod(kernel.shape[:-2]) != 1 or max(attributes["strides"]) > 1 or any(map(any, attributes["padding"])):
+        return None
+    narrower = min(kernel.shape[-2:])
+    if narrower >= WIDE and prod(x.shape[1:-1]) >= narrower:
         return None
     weights = p.reshape(kernel, shape=kernel.shape[-2:])
     side = 0 if node.primitive is p.conv else 1
