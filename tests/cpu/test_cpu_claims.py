@@ -107,3 +107,9 @@ def lowered(program):
     """The LLVM text of a program."""
     plan = make_plan(program.with_results(decompose(program.graph.outputs)))
     return Assembler(plan, Target.host()).assemble().module.text()
+
+
+def test_tasks_that_share_a_packed_panel_are_claimed_together():
+    assert claims.piece(128, 2e6) == 2
+    assert claims.piece(128, 2e6, sharing=32) == 8
+    assert claims.piece(128, 1e3, sharing=32) == 0

@@ -439,7 +439,9 @@ class Assembler:
             with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
                 run(index(0), index(tasks))
             return
-        together = 0 if call.rows_apart or self.step is None else piece(tasks, call.nanoseconds)
+        together = (
+            0 if call.rows_apart or self.step is None else piece(tasks, call.nanoseconds, call.kernel.sharing)
+        )
         if self.step is not None and together:
             self.claims.emit(self.step, tasks, together, run)
             return

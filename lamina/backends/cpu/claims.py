@@ -22,11 +22,14 @@ PIECE = (
 MOST_PIECES = 64
 
 
-def piece(tasks: int, nanoseconds: float) -> int:
-    """How many tasks are claimed at once; 0 where a kernel's tasks are dealt out beforehand."""
+def piece(tasks: int, nanoseconds: float, sharing: int = 1) -> int:
+    """How many tasks are claimed at once; 0 where a kernel's tasks are dealt out beforehand.
+
+    sharing: tasks that follow each other and share what the first of them prepares.
+    """
     if nanoseconds < WORTH_CLAIMING or tasks < 4:
         return 0
-    return max(ceil(tasks * PIECE / nanoseconds), ceil(tasks / MOST_PIECES))
+    return max(ceil(tasks * PIECE / nanoseconds), ceil(tasks / MOST_PIECES), sharing // 4)
 
 
 class Claims:

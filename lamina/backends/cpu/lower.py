@@ -36,7 +36,8 @@ class Kernel:
     offsets: for a product, where its two matrices start in their memory, in elements of `dtype`; such a
     kernel takes (left, right, unused, other buffers, flag, scratch, begin, end). count: the elements of a
     flat kernel that serves every size; it takes (buffers, flag, count, begin, end). row_tasks: the tasks of
-    each unit of rows, where tasks go by rows; 0 where they do not.
+    each unit of rows, where tasks go by rows; 0 where they do not. sharing: how many tasks that follow each
+    other share a preparation: the packed panels of a product.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kernel:
     dtype: str = ""
     scratch: bool = False
     row_tasks: int = 0
+    sharing: int = 1
 
 
 @dataclass(frozen=True)

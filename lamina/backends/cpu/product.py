@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lamina.backends.cpu import contract, convolve, convolve_nodes, points
 from lamina.backends.cpu.contract import ContractPlan, ContractSpec
 from lamina.backends.cpu.contract import Place as TilePlace
+from lamina.backends.cpu.contract_plan import DIRECT, TilePlan
 from lamina.backends.cpu.convolve import ConvolvePlan
 from lamina.backends.cpu.describe import Describer, tile_strides
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
@@ -182,7 +183,15 @@ def lower_product(
         convolve.emit_convolve(module, plan, name, given, epilogue)
     buffers = (task.left, task.right, *roots)
     by_rows = int(isinstance(plan, ContractPlan) and plan.by_rows)
-    kernel = Kernel(name, buffers, plan.tasks, offsets=task.offsets, dtype=plan.spec.dtype, row_tasks=by_rows)
+    kernel = Kernel(
+        name,
+        buffers,
+        plan.tasks,
+        offsets=task.offsets,
+        dtype=plan.spec.dtype,
+        row_tasks=by_rows,
+        sharing=plan.row_blocks if isinstance(plan, TilePlan) and plan.source != DIRECT else 1,
+    )
     return kernel, plan
 
 
