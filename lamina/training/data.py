@@ -28,6 +28,7 @@ Permutation = Callable[[int, int, int], Index] | None
 DEFAULT_BATCH_SIZE = 32
 # With fewer rows in all epochs, their orders cost less than a thread that makes them.
 _ROWS_WORTH_A_THREAD = 20_000
+_ROWS_AHEAD = 50_000
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
@@ -275,7 +276,7 @@ class ArrayAdapter(DataAdapter):
 
 
 class _Order:
-    """The order of the rows in each pass over the data; the next one is made while this one is in use."""
+    """The order of the rows in each pass over the data; those to come are made while one is in use."""
 
     def __init__(
         self, rows: int, batch_size: int, permutation: Permutation, first_pass: int, epochs: int
@@ -285,20 +286,26 @@ class _Order:
         self._arguments = rows, batch_size
         self._pass = first_pass
         self._worth_a_thread = epochs > 1 and rows * epochs >= _ROWS_WORTH_A_THREAD
+        self._at_once = max(1, min(epochs, _ROWS_AHEAD // rows))  # waking a thread takes as long as some rows
         self._wanted: queue.SimpleQueue[int | None] | None = None
-        self._next: tuple[int, Index] | None = None
+        self._made: dict[int, Index] = {}
         self._making = threading.Lock()
 
     def advance(self) -> None:
         if self._permutation is None:
             return
-        with self._making:
-            # If the other thread has not begun yet, there is no use in waiting for it.
-            made, self._next = self._next, None
-            ready = made is not None and made[0] == self._pass
-            self.current = made[1] if made and ready else self._permutation(self._pass, *self._arguments)
+        number = self._pass
+        made = self._made.pop(number, None)
+        if made is None:
+            with self._making:  # if the other thread has not begun, there is no use in waiting for it
+                made = self._made.pop(number, None)
+                if made is None:
+                    made = self._permutation(number, *self._arguments)
+                self._pass += 1
+        else:
             self._pass += 1
-        if self._worth_a_thread:
+        self.current = made
+        if self._worth_a_thread and self._pass not in self._made:
             if self._wanted is None:
                 self._wanted = queue.SimpleQueue()
                 threading.Thread(target=self._run, name="lamina-shuffle", daemon=True).start()
@@ -307,10 +314,11 @@ class _Order:
     def _run(self) -> None:
         assert self._wanted is not None
         assert self._permutation is not None
-        while (number := self._wanted.get()) is not None:
-            with self._making:
-                if number == self._pass:
-                    self._next = number, self._permutation(number, *self._arguments)
+        while (first := self._wanted.get()) is not None:
+            for number in range(first, first + self._at_once):
+                with self._making:
+                    if number >= self._pass and number not in self._made:
+                        self._made[number] = self._permutation(number, *self._arguments)
 
     def close(self) -> None:
         if self._wanted is not None:
