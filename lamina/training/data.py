@@ -208,8 +208,9 @@ class DataAdapter:
         while steps > 0 and (work := self.take(steps)) is not None:
             steps -= len(work.order)
 
-    def close(self) -> None:
-        """No more epochs come."""
+    def close(self) -> bool:
+        """No more epochs come. Whether nothing is under way any more."""
+        return True
 
 
 class ArrayAdapter(DataAdapter):
@@ -271,8 +272,9 @@ class ArrayAdapter(DataAdapter):
         self._left -= count
         return Work(self.data.batch_type(rows), self.data.arrays, index)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self._order.close()
+        return True
 
 
 class _Order:

@@ -94,11 +94,13 @@ class Prefetcher:
             self._end()
         return idle
 
-    def close(self) -> None:
-        """No more passes are wanted."""
-        if self.stop():
+    def close(self) -> bool:
+        """No more passes are wanted. Whether the source has come back, and the thread has ended."""
+        idle = self.stop()
+        if idle:
             self._end()
             self._thread.join()
+        return idle
 
     def _end(self) -> None:
         self._passes.put(None)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import pickle
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
 from lamina.core.errors import DataError
 from lamina.training.data import Permutation
 from lamina.training.stream import IterableAdapter, Reader, Reordered
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 
 class PyDataset:
@@ -72,9 +66,12 @@ class Indexed(Reordered):
     """A PyDataset as an iterable of batches."""
 
     def __init__(self, dataset: Any, permutation: Permutation = None, first_pass: int = 0) -> None:
+        from lamina.training.workers import Workers  # with process pools, which few programs need
+
         super().__init__(permutation, first_pass)
         self.dataset = dataset
         self.source_name = type(dataset).__name__
+        self.workers = Workers(dataset)
         if dataset.num_batches == 0:
             raise DataError(f"{type(dataset).__name__} has no batches: its length is 0.")
 
@@ -90,20 +87,7 @@ class Indexed(Reordered):
         if self._permutation is not None and batches is not None:
             numbers = self._permutation(self._pass, batches, 1).tolist()
         self._pass += 1
-        return self._made(iter(numbers))
-
-    def _made(self, numbers: Iterator[int]) -> Iterator[Any]:
-        dataset = self.dataset
-        workers = max(1, int(getattr(dataset, "workers", 1) or 1))
-        if getattr(dataset, "use_multiprocessing", False):
-            yield from _by_processes(dataset, numbers, workers)
-        elif workers > 1:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(workers, "lamina-workers") as pool:
-                yield from _in_order(pool, dataset.__getitem__, numbers, _ahead(dataset, workers))
-        else:
-            yield from map(dataset.__getitem__, numbers)
+        return self.workers.batches(iter(numbers))
 
 
 class PyDatasetAdapter(IterableAdapter):
@@ -118,6 +102,7 @@ class PyDatasetAdapter(IterableAdapter):
         epochs: int = 1,
     ) -> None:
         self._dataset = source.dataset
+        self._workers = source.workers
         super().__init__(source, reader, steps, repeat, epochs)
 
     def begin_epoch(self) -> None:
@@ -129,64 +114,20 @@ class PyDatasetAdapter(IterableAdapter):
             self._stop()  # nothing of the next pass is made before on_epoch_end
         self._dataset.on_epoch_end()
 
+    def _stop(self) -> bool:
+        idle = super()._stop()
+        if idle:
+            self._end_pass()
+        return idle
 
-def _ahead(dataset: Any, workers: int) -> int:
-    return max(workers, int(getattr(dataset, "max_queue_size", 10) or 10))
+    def close(self) -> bool:
+        idle = super().close()
+        if idle:
+            self._end_pass()
+            self._workers.close()
+        return idle
 
-
-def _in_order(
-    pool: Executor, make: Callable[[int], Any], numbers: Iterator[int], ahead: int
-) -> Iterator[Any]:
-    """What `make` gives for the numbers, in their order, `ahead` of them under way at a time."""
-    pending = deque(pool.submit(make, number) for number in itertools.islice(numbers, ahead))
-    try:
-        while pending:
-            made = pending.popleft().result()
-            pending.extend(pool.submit(make, number) for number in itertools.islice(numbers, 1))
-            yield made
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-def _by_processes(dataset: Any, numbers: Iterator[int], workers: int) -> Iterator[Any]:
-    """The batches made by other processes; by threads, with a warning, where that cannot be."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    ahead = _ahead(dataset, workers)
-    numbers, again = itertools.tee(numbers)
-    yielded = 0
-    try:
-        with ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_keep, initargs=(dataset,)
-        ) as pool:
-            for batch in _in_order(pool, _make, numbers, ahead):
-                next(again)
-                yielded += 1
-                yield batch
-            return
-    except (BrokenProcessPool, pickle.PicklingError, AttributeError, TypeError, OSError) as error:
-        if yielded:
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-    warnings.warn(
-        f"{type(dataset).__name__} cannot be used by other processes, so threads make its batches: {reason} "
-        "(its class must be importable, and scripts need `if __name__ == '__main__':`).",
-        stacklevel=2,
-    )
-    with ThreadPoolExecutor(workers, "lamina-workers") as threads:
-        yield from _in_order(threads, dataset.__getitem__, again, ahead)
-
-
-_dataset: Any = None  # in a worker process: the data set whose batches it makes
-
-
-def _keep(dataset: Any) -> None:
-    global _dataset
-    _dataset = dataset
-
-
-def _make(number: int) -> Any:
-    return _dataset[number]
+    def _end_pass(self) -> None:
+        """Nobody makes batches of this pass any more."""
+        if isinstance(self._iterator, Generator):
+            self._iterator.close()

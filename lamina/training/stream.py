@@ -133,10 +133,12 @@ class IterableAdapter(DataAdapter):
             self._ahead = Prefetcher(self._read, self._alike)
         self._ahead.start(given)
 
-    def _stop(self) -> None:
-        """Nothing more of this pass is wanted."""
-        if self._ahead is not None and not self._ahead.stop():
+    def _stop(self) -> bool:
+        """Nothing more of this pass is wanted. Whether the source is at rest."""
+        idle = self._ahead is None or self._ahead.stop()
+        if not idle:
             self._ahead = None  # its thread waits for the source
+        return idle
 
     def take(self, steps: int, least: int = 1) -> Work | None:
         assert self._ahead is not None
@@ -155,9 +157,8 @@ class IterableAdapter(DataAdapter):
             )
         return work
 
-    def close(self) -> None:
-        if self._ahead is not None:
-            self._ahead.close()
+    def close(self) -> bool:
+        return self._ahead is None or self._ahead.close()
 
     # --- in the other thread -----------------------------------------------------------------------
 
