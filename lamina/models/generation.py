@@ -63,6 +63,10 @@ def generate(
     >>> generate(gpt, [[3, 1, 4]], 5, temperature=0).shape
     (1, 8)
     """
+    if not isinstance(model, Model):
+        raise ArgumentError(
+            "generate() needs a model.", expected="a lamina.Model", got=f"{type(model).__name__}"
+        )
     tokens = _checked_prompt(prompt)
     length = _checked_length(length)
     temperature, top_k = _checked_choice(temperature, top_k)
@@ -74,8 +78,7 @@ def generate(
     writer = _writer(model, tokens.shape[0], total, temperature > 0, top_k)
     buffer = np.zeros((tokens.shape[0], writer.capacity), np.int32)
     buffer[:, : tokens.shape[1]] = tokens
-    for check in writer.traced.id_checks:
-        check.check([tokens], ["the prompt"])
+    _check_ids(writer, tokens)
     given = [
         buffer,
         np.array(tokens.shape[1], np.int32),
@@ -118,6 +121,16 @@ def _checked_prompt(prompt: Any) -> np.ndarray[Any, Any]:
             fix="turn words into numbers with the layer that the training data went through.",
         )
     return tokens.reshape(-1, tokens.shape[-1]).astype(np.int32)
+
+
+def _check_ids(writer: _Writer, tokens: np.ndarray[Any, Any]) -> None:
+    """DataError for tokens that an embedding does not have; in pieces of the length that was traced."""
+    length = writer.traced.program.inputs[0].shape[1]
+    for start in range(0, tokens.shape[1], length):
+        piece = tokens[:, start : start + length]
+        filled = np.pad(piece, ((0, 0), (0, length - piece.shape[1])), mode="edge")
+        for check in writer.traced.id_checks:
+            check.check([filled], ["the prompt"])
 
 
 def _checked_length(length: Any) -> int:

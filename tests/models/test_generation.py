@@ -206,6 +206,20 @@ def test_more_tokens_than_positions():
         lamina.generate(gpt([layers.MultiHeadAttention(2, 8)]), PROMPT, 18)
 
 
+def test_ids_that_are_computed_are_looked_at():
+    tokens = lamina.Input((LENGTH,), dtype="int32")
+    x = layers.GRU(4, return_sequences=True)(layers.Embedding(WORDS, 4)(tokens * 2))
+    model = lamina.Model(tokens, layers.Dense(WORDS // 2)(x))
+    assert lamina.generate(model, [1, 2], 40).shape == (42,)
+    with pytest.raises(DataError, match="outside its table"):
+        lamina.generate(model, [1, 2, 13], 4)
+
+
+def test_what_is_no_model():
+    with pytest.raises(ArgumentError, match="needs a model"):
+        lamina.generate(layers.Dense(3), [1], 4)
+
+
 @pytest.mark.parametrize(
     ("prompt", "arguments", "error"),
     [

@@ -5,7 +5,7 @@ Each row is `name: (function, fragments of the message)`. None may train silentl
 
 import numpy as np
 
-from lamina import Model, Sequential, layers, losses, metrics, ops, optimizers
+from lamina import Model, Sequential, generate, layers, losses, metrics, ops, optimizers
 from lamina.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateScheduler
 from lamina.models import load_model
 from lamina.utils import PyDataset, split_dataset
@@ -192,6 +192,24 @@ row("a wrong id in the validation data", "99", "row 2")(
     lambda: words().fit(IDS, LABELS, validation_data=(changed(IDS, (2, 2), 99), LABELS), verbose=0)
 )
 row("a wrong id in predict", "33", "row 4")(lambda: words().predict(changed(IDS, (4, 0), 33), verbose=0))
+
+
+@row("writing with a model that looks ahead", "cannot go on one position at a time", "use_causal_mask")
+def _():
+    tokens = layers.Input((8,), dtype="int32")
+    read = layers.Embedding(5, 4)(tokens)
+    scores = layers.Dense(5)(layers.MultiHeadAttention(1, 4)(read, read))
+    generate(Model(tokens, scores), [[1, 2]], 3)
+
+
+@row("more tokens to write than a model has positions", "knows 8 positions", "12 tokens")
+def _():
+    tokens = layers.Input((8,), dtype="int32")
+    read = layers.Embedding(5, 4)(tokens)
+    scores = layers.Dense(5)(layers.MultiHeadAttention(1, 4)(read, read, use_causal_mask=True))
+    generate(Model(tokens, scores), [[1, 2]], 10)
+
+
 row("a mask of a wrong shape", "attention_mask", "(batch, 3, 3)", "(3, 2)")(
     lambda: layers.MultiHeadAttention(1, 2)(
         ids_as_vectors(), ids_as_vectors(), attention_mask=np.ones((3, 2))
