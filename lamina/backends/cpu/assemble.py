@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from lamina.backends.base import KernelReport
 from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special
 from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
+from lamina.backends.cpu.attention_plan import ATTENTION
 from lamina.backends.cpu.claims import Claims, piece
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.describe import Describer, copy_nest
@@ -156,10 +157,12 @@ class Assembler:
             kernel.name, f"{node.primitive.name} {node.types[0]}", [node.primitive.name], "a loop of its own",
             work, moved, kernel.tasks, shared,
         )  # fmt: skip
-        return self._made(kernel, report)
+        return self._made(kernel, report, is_product=node.primitive in ATTENTION)
 
-    def _made(self, kernel: Kernel, report: KernelReport, by_rows: bool = False) -> Call:
-        nanoseconds = cost.nanoseconds(report, self.target, kernel.offsets is not None)
+    def _made(
+        self, kernel: Kernel, report: KernelReport, by_rows: bool = False, is_product: bool = False
+    ) -> Call:
+        nanoseconds = cost.nanoseconds(report, self.target, is_product or kernel.offsets is not None)
         self.assembly.nanoseconds += nanoseconds
         self.assembly.reports.append(report)
         return Call(kernel, report, nanoseconds, by_rows)
