@@ -154,7 +154,7 @@ def two_functions() -> Module:
     """`twice`, plain, calls `add`; both are long enough for parts of their own."""
     module = Module()
     module.constant_array("numbers", "double", [1.5])
-    padding = "\n".join(f"  %z{number} = fadd double %x, {number}.0" for number in range(2000))
+    padding = "\n".join(f"  %z{number} = fadd double %x, {number}.0" for number in range(4000))
     module.functions["add"] = (
         "\ndefine internal double @add(\n  double %x\n) #0 {\nentry:\n"
         f"{padding}\n  %n = load double, ptr @numbers\n  %y = fadd double %x, %n\n  ret double %y\n}}\n"

@@ -115,11 +115,14 @@ _NAME = re.compile(r"@([\w.]+)")
 _HEAD = re.compile(r"\s*define (?:internal )?(\S+) @([\w.]+)\((.*?)\) (#\d) \{", re.DOTALL)
 _PARAMETER = re.compile(r" %\w+")
 _WORTH_A_PART = 40_000  # characters: compiling a module of its own takes a millisecond or two
+# Characters of plain functions from which LLVM does as little as it can: before, it is quick anyway, and the
+# steps of small programs, which take microseconds, are spared some nanoseconds.
+_LONG = 100_000
 
 
 @dataclass(frozen=True)
 class Part:
-    """The text of an LLVM module. is_plain: nothing in it is worth LLVM's attention."""
+    """The text of an LLVM module. is_plain: nothing in it is worth the time that LLVM would take for it."""
 
     text: str
     is_plain: bool = False
@@ -167,7 +170,10 @@ class Module:
             bins[emptiest].append(name)
             filled[emptiest] += len(self.functions[name])
         found = [Part(self._part(names)) for names in bins if names]
-        return [Part(self._part(plain), is_plain=True), *found] if plain else found
+        if not plain:
+            return found
+        text = self._part(plain)
+        return [Part(text, is_plain=len(text) > _LONG), *found]
 
     def _part(self, names: Sequence[str]) -> str:
         """A module with these functions, which are visible to the others; it declares those it calls."""
