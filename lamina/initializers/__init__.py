@@ -9,6 +9,7 @@ import numpy as np
 from lamina.core.errors import ShapeError
 from lamina.initializers.base import REGISTRY, Initializer, numpy_dtype
 from lamina.initializers.constant import Constant, Identity, Ones, Zeros
+from lamina.initializers.fourier import STFT
 from lamina.initializers.random import (
     GlorotNormal,
     GlorotUniform,
@@ -56,8 +57,11 @@ variance_scaling, orthogonal = VarianceScaling, Orthogonal
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
 he_uniform, he_normal = HeUniform, HeNormal
 lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+STFTInitializer = stft = STFT
 
 __all__ = [
+    "STFT",
+    "STFTInitializer",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -92,6 +96,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",

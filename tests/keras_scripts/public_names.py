@@ -38,9 +38,10 @@ COVERED = {
     "initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer
         Initializer LecunNormal LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal
-        RandomUniform TruncatedNormal VarianceScaling Zeros constant deserialize get glorot_normal
-        glorot_uniform he_normal he_uniform identity lecun_normal lecun_uniform ones orthogonal
-        random_normal random_uniform serialize truncated_normal variance_scaling zeros
+        RandomUniform STFT STFTInitializer TruncatedNormal VarianceScaling Zeros constant
+        deserialize get glorot_normal glorot_uniform he_normal he_uniform identity lecun_normal
+        lecun_uniform ones orthogonal random_normal random_uniform serialize stft
+        truncated_normal variance_scaling zeros
     """,
     "layers": """
         Activation ActivityRegularization Add AlphaDropout Average Concatenate Dense Dot Dropout ELU

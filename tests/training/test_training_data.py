@@ -47,6 +47,7 @@ FORMS = {
         {"a": x[:, 0].astype("float64"), "b": x[:, 1], "c": x[:, 2]}
     ),
     "a table with another index": lambda x: pandas.DataFrame(x).set_axis(range(100, 140), axis=0),
+    "a table of polars": lambda x: _Frame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]}),
     "something with __array__": lambda x: _Wrapped(x),
     "in a list": lambda x: [x],
 }
@@ -58,6 +59,39 @@ class _Wrapped:
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self._array, dtype)
+
+
+class _Series:
+    """What a column of polars gives; the package itself has 180 MB."""
+
+    def __init__(self, array):
+        self._array, self.dtype = array, "Float32"
+
+    def __len__(self):
+        return len(self._array)
+
+    def to_numpy(self, *, allow_copy=True, writable=False):
+        return self._array
+
+
+class _Frame:
+    """A table of polars: no index, rows and columns by number or name in its own way."""
+
+    def __init__(self, columns):
+        self._columns, self.columns = columns, list(columns)
+
+    def __len__(self):
+        return len(self._columns["a"])
+
+    def __getitem__(self, key):
+        return _Series(self._columns[key])
+
+    def to_numpy(self, *, order="fortran", allow_copy=True):
+        return np.stack(list(self._columns.values()), axis=1)
+
+
+def test_targets_may_be_a_column_of_polars():
+    assert loss_on(X, _Series(X[:, 0])) == pytest.approx(loss_on(X, X[:, 0]))
 
 
 @pytest.mark.parametrize("form", FORMS)
