@@ -19,7 +19,7 @@ from benchmarks.harness import RESULTS, ROOT, Figure, environment, judge
 SCRIPTS = (
     "imports", "compile_time", "latency", "overhead", "checks_cost", "determinism", "memory",
     "training_memory", "mlp", "convnet", "inference", "recurrent", "transformer", "generation", "matmul",
-    "convolution", "math", "optimizers",
+    "convolution", "math", "optimizers", "data",
 )  # fmt: skip
 # Scripts that have other options, and print figures without targets.
 _QUICK = {
