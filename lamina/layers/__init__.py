@@ -149,6 +149,7 @@ from lamina.layers.separable_convolution import (
 )
 from lamina.layers.spatial_dropout import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from lamina.layers.spectral_normalization import SpectralNormalization
+from lamina.layers.spectrograms import MelSpectrogram, STFTSpectrogram
 from lamina.layers.stacked_cells import StackedRNNCells
 from lamina.layers.text_vectorization import TextVectorization
 from lamina.layers.time_distributed import TimeDistributed
@@ -254,6 +255,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",
@@ -295,6 +297,7 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "STFTSpectrogram",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",

@@ -56,7 +56,7 @@ COVERED = {
         AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
         Equalization MixUp Pipeline RandAugment
         RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
-        MaxNumBoundingBoxes RandomElasticTransform
+        MaxNumBoundingBoxes MelSpectrogram RandomElasticTransform STFTSpectrogram
         RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
         RandomPerspective RandomPosterization RandomRotation RandomSaturation
         RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization

@@ -64,4 +64,17 @@ SEQUENCE_ROWS = [
         )
         for rank in (1, 2, 3)
     ),
+    Row(
+        "stft_spectrogram",
+        lambda L: L.STFTSpectrogram("magnitude", frame_length=8, window="hamming"),
+        ((2, 32, 3),),
+        (2, 7, 15),
+        ("real_kernel", "imag_kernel"),
+    ),
+    Row(
+        "mel_spectrogram",
+        lambda L: L.MelSpectrogram(32, 8, num_mel_bins=6, min_freq=100.0, power_to_db=False),
+        ((2, 64),),
+        (2, 6, 9),
+    ),
 ]
