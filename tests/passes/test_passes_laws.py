@@ -67,6 +67,11 @@ def branch(x: Value, *functions: Callable[..., Value]) -> Value:
     return p.cond(constant_value(0, "int32"), x, branches=branches)
 
 
+def own_gradient(x: Value) -> Value:
+    """x with a gradient of its own."""
+    return p.custom_gradient(x, x, backward=nested(x, p.sin), results=1, arguments=1)
+
+
 F3, F34, F345 = "float32[3]", "float32[3,4]", "float32[3,4,5]"
 
 ROWS = [
@@ -383,6 +388,7 @@ ROWS = [
     ),
     Row("scan of no steps -> its start", (F3,), lambda x: p.exp(loop(x, 0, p.exp)), "exp"),
     Row("cond of a known number -> a branch", (F3,), lambda x: branch(x, p.exp, p.sin), "exp"),
+    Row("custom_gradient -> its results", (F3,), lambda x: own_gradient(p.exp(x)), "exp"),
     Row("0 and -0 are two numbers", (), lambda: constant_value(np.array([0.0, -0.0]), "float32"), "constant"),
 ]
 

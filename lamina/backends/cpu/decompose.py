@@ -103,7 +103,7 @@ def _in_order(operand: Value, resolve: Resolver) -> bool:
 def _rows(position: int, operand: Value, resolve: Resolver) -> bool:
     """What attention reads: rows whose features are neighbours, at any distance; all else in order."""
     if operand.ndim != 4 or operand.dtype == "bool":
-        return _in_order(operand, resolve)
+        return _in_memory(operand, resolve) and _in_order(operand, resolve)
     return _in_memory(operand, resolve) and (operand.shape[3] == 1 or resolve(operand).strides[3] == 1)
 
 
