@@ -1,4 +1,4 @@
-"""Where the files of a dataset come from: a folder, the cache, or the network, always checked by SHA-256."""
+"""Where published files come from: a folder, the cache, or the network; whole, and with the right digest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lamina.core.config import config
 from lamina.core.errors import DataError
@@ -22,11 +23,14 @@ _TIMEOUT = 30.0  # seconds without a byte
 
 @dataclass(frozen=True)
 class Source:
-    """A published file: its name, where it is published, its SHA-256 (MD5 if that is all there is)."""
+    """A published file: its name, where it is published, its SHA-256 (MD5 if that is all there is).
+
+    digest: in hexadecimal digits, None when nothing was published: then there is nothing to check.
+    """
 
     name: str
     url: str
-    sha256: str
+    digest: str | None
 
 
 def obtain(source: Source, folder: str | os.PathLike[str] | None = None) -> Path:
@@ -44,11 +48,13 @@ def obtain(source: Source, folder: str | os.PathLike[str] | None = None) -> Path
                 got=str(path.parent),
                 fix=f"put the file from {source.url} there.",
             )
-        return _verified(path, source)
+        return verified(path, source)
     for place in (cache_folder(), Path.home() / ".keras" / "datasets"):
         if (place / source.name).is_file():
-            return _verified(place / source.name, source)
-    return _download(source, cache_folder() / source.name)
+            return verified(place / source.name, source)
+    return download(
+        source, cache_folder() / source.name, ", or name the folder it is in: load_data(folder=...)"
+    )
 
 
 def cache_folder() -> Path:
@@ -56,15 +62,18 @@ def cache_folder() -> Path:
     return config.cache_dir / "datasets"
 
 
-def _verified(path: Path, source: Source) -> Path:
-    kind, shown = ("md5", "MD5") if len(source.sha256) == 32 else ("sha256", "SHA-256")
+def verified(path: Path, source: Source) -> Path:
+    """`path`, whose content is that of the source. DataError if its digest says that it is not."""
+    if source.digest is None:
+        return path
+    kind, shown = ("md5", "MD5") if len(source.digest) == 32 else ("sha256", "SHA-256")
     digest = _digest(path, kind)
-    if digest != source.sha256:
+    if digest != source.digest:
         raise DataError(
             f"{path} is not the file that was published: it is damaged, or something else.",
-            expected=f"{shown} {source.sha256}",
+            expected=f"{shown} {source.digest}",
             got=f"{shown} {digest}",
-            fix="delete it, and load the dataset again.",
+            fix="delete it, and try again.",
         )
     return path
 
@@ -77,26 +86,33 @@ def _digest(path: Path, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _download(source: Source, target: Path) -> Path:
-    """Download to `target`, which appears only when it is whole and right; a partial file is continued."""
+def download(source: Source, target: Path, otherwise: str = "") -> Path:
+    """Download to `target`, which appears, or is replaced, only when the file is whole and right.
+
+    What an interrupted download left is continued, by later calls only if there is a digest, which alone can
+    tell whether both halves are of the same file. otherwise: what else the user could do, for the message of
+    the DataError that is raised when it fails.
+    """
     partial = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if source.digest is None:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
-            f"The folder for datasets, {target.parent}, cannot be made.", got=str(error)
+            f"The folder for downloads, {target.parent}, cannot be made or written to.", got=str(error)
         ) from error
     if config.interactive_logging:
         print(f"Downloading {source.url}", file=sys.stderr)
     for attempt in range(_ATTEMPTS):
         try:
-            _continue(source.url, partial)
+            _continue(source, partial)
             break
-        except (OSError, http.client.HTTPException) as error:
-            if attempt == _ATTEMPTS - 1 or isinstance(error, urllib.error.HTTPError):
-                raise _unreachable(source, target, partial, error) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: not a URL
+            if attempt == _ATTEMPTS - 1 or isinstance(error, (urllib.error.HTTPError, ValueError)):
+                raise _unreachable(source, target, partial, otherwise, error) from error
     try:
-        _verified(partial, source)
+        verified(partial, source)
     except DataError:
         partial.unlink()
         raise
@@ -104,24 +120,27 @@ def _download(source: Source, target: Path) -> Path:
     return target
 
 
-def _unreachable(source: Source, target: Path, partial: Path, error: Exception) -> DataError:
+def _unreachable(source: Source, target: Path, partial: Path, otherwise: str, error: Exception) -> DataError:
     done = partial.stat().st_size if partial.exists() else 0
+    kept = f", after {done} bytes, which are kept and continued next time" if done and source.digest else ""
     return DataError(
         f"{source.name} is not on this machine, and downloading it failed.",
         expected=f"{source.url}",
-        got=f"{error}" + (f", after {done} bytes, which are kept and continued next time" if done else ""),
-        fix=f"put the file into {target.parent}, or name the folder it is in: load_data(folder=...).",
+        got=f"{error}{kept}",
+        fix=f"put the file into {target.parent}{otherwise}.",
     )
 
 
-def _continue(url: str, partial: Path) -> None:
-    """Append to `partial` what it lacks of the file at `url`."""
+def _continue(source: Source, partial: Path) -> None:
+    """Append to `partial` what it lacks of the published file."""
     done = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(source.url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # nothing is lacking, or the file has changed: the checksum will say
+        if (
+            error.code == 416 and done and source.digest
+        ):  # nothing is lacking, or the file has changed: the checksum will say
             return
         raise
     with response, partial.open("ab" if response.status == 206 else "wb") as file:
@@ -129,9 +148,9 @@ def _continue(url: str, partial: Path) -> None:
             file.write(block)
 
 
-def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _blocks(response: IO[bytes]) -> Iterator[bytes]:
     """The body; IncompleteRead when the connection ends before it does."""
-    left = response.length
+    left = response.length if isinstance(response, http.client.HTTPResponse) else None  # or a local file
     while block := response.read(_CHUNK):
         left = None if left is None else left - len(block)
         yield block

@@ -54,4 +54,4 @@ def _path(name: str, folder: str | os.PathLike[str] | None) -> Path:
         return SYSTEM_FOLDER / name
     # In a folder of their own: MNIST's files have the same names.
     source = Source(f"fashion-mnist/{name}", _ADDRESS + name, _FILES[name])
-    return obtain(source if folder is None else Source(name, source.url, source.sha256), folder)
+    return obtain(source if folder is None else Source(name, source.url, source.digest), folder)

@@ -23,6 +23,7 @@ from lamina.training import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.training.py_dataset import PyDataset
 from lamina.training.py_dataset import PyDataset as Sequence
 from lamina.utils import bounding_boxes
+from lamina.utils.downloads import get_file
 from lamina.utils.drawing import model_to_dot, plot_model
 from lamina.utils.image_folders import image_dataset_from_directory
 from lamina.utils.images import array_to_img, img_to_array, load_img, save_img
@@ -51,6 +52,7 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
+    "get_file",
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",

@@ -207,7 +207,7 @@ COVERED = {
         Config CustomObjectScope FeatureSpace Progbar PyDataset Sequence array_to_img
         audio_dataset_from_directory clear_session text_dataset_from_directory
         custom_object_scope deserialize_keras_object disable_interactive_logging
-        enable_interactive_logging get_custom_objects get_registered_name
+        enable_interactive_logging get_custom_objects get_file get_registered_name
         get_registered_object get_source_inputs image_dataset_from_directory img_to_array
         is_interactive_logging_enabled is_keras_tensor load_img model_to_dot normalize
         pack_x_y_sample_weight pad_sequences plot_model register_keras_serializable save_img
