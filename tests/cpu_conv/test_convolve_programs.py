@@ -87,6 +87,44 @@ def test_a_convolution_and_its_gradients(image: Any, kernel: Any, how: Any, padd
     agree(traced(layer, [image, kernel, kernel[-1:]]))
 
 
+@pytest.mark.parametrize(
+    ("shape", "kernel", "how"),
+    [
+        ((9, 8), (1, 1), {"strides": (2, 2)}),
+        ((7, 8), (1, 1), {"strides": (2, 3), "padding": ((1, 0), (2, 1))}),
+        ((8, 9), (3, 1), {"strides": (1, 2), "padding": ((1, 1), (0, 0))}),
+        ((9, 7), (2, 2), {"strides": (2, 2), "dilation": (2, 2)}),
+        ((8, 8), (1, 1), {"strides": (2, 2), "groups": 2}),
+        ((4, 1, 5), (1, 1, 1), {"strides": (3, 2, 2)}),
+        ((10,), (1,), {"strides": (4,)}),
+    ],
+)
+def test_zeros_lie_between_elements_of_which_no_others_see_taps(shape: Any, kernel: Any, how: Any) -> None:
+    rank = len(shape)
+    attributes = {"padding": ((0, 0),) * rank, "dilation": (1,) * rank, "groups": 1, **how}
+    weights = (*kernel, 16 // attributes["groups"], 8)
+
+    def backward(x: Any, w: Any) -> Any:
+        y = p.conv(x, w, **attributes)
+        return p.add(p.conv_input_grad(p.sin(y), w, shape=shape, **attributes), x)
+
+    types = [TensorType(extents, "float32") for extents in ((2, *shape, 16), weights)]
+    program = trace_program(backward, types).program
+    values = [value for group in groups_of(program) for value in group.values]
+    assert p.pad in {value.primitive for value in values}
+    assert p.concatenate not in {value.primitive for value in values}
+    agree(program)
+
+
+def test_the_gradient_of_elements_that_see_no_taps_is_zero() -> None:
+    def backward(y: Any, w: Any) -> Any:
+        how = {"strides": (2,), "padding": ((1, 2),), "dilation": (1,), "groups": 1}
+        return p.conv_input_grad(y, w, shape=(1,), **how)
+
+    types = [TensorType(extents, "float32") for extents in ((2, 2, 8), (1, 16, 8))]
+    agree(trace_program(backward, types).program)
+
+
 @pytest.mark.parametrize(("height", "width"), [(9, 12), (8, 8), (7, 5)])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("channels", [1, 16, 19])

@@ -14,7 +14,7 @@ from lamina.backends.cpu.fuse import scalar_constant
 from lamina.backends.cpu.views import Resolver, View
 from lamina.core.shapes import Shape
 from lamina.ir import primitives as p
-from lamina.ir.bind import full
+from lamina.ir.bind import constant_value, full
 from lamina.ir.graph import Node, TensorType, Value, make
 from lamina.ir.primitives import CONTRACTS, VARIADIC, Primitive
 
@@ -194,14 +194,16 @@ def interleaved(node: Node, y: Value, kernel: Value) -> Value:
     """The gradient of x for strides above 1: elements that are `stride` apart see the same taps.
 
     Each such set of elements is a convolution with strides of 1 and some of the taps; they are put together
-    axis by axis.
+    axis by axis. Where only one of the sets sees any taps, as with a kernel of one tap, zeros are put
+    between its elements instead.
     """
     shape, strides = node.attributes["shape"], node.attributes["strides"]
+    every = list(product(*(range(stride) for stride in strides)))
+    seeing = [first for first in every if all(_taps(node, kernel, axis, at) for axis, at in enumerate(first))]
+    if len(seeing) == 1 and all(at < extent for at, extent in zip(seeing[0], shape)):
+        return _among_zeros(node, y, kernel, seeing[0])
     counts = tuple(-(-extent // stride) for extent, stride in zip(shape, strides))
-    sets = {
-        first: _every(node, y, kernel, first, counts)
-        for first in product(*(range(stride) for stride in strides))
-    }
+    sets = {first: _every(node, y, kernel, first, counts) for first in every}
     for axis in reversed(range(len(strides))):
         joined: dict[tuple[int, ...], list[Value]] = {}
         for first, value in sets.items():
@@ -217,14 +219,38 @@ def interleaved(node: Node, y: Value, kernel: Value) -> Value:
     return result
 
 
+def _among_zeros(node: Node, y: Value, kernel: Value, first: Shape) -> Value:
+    """The gradient of x where only elements first, first + stride, ... see taps of the kernel."""
+    shape, strides = node.attributes["shape"], node.attributes["strides"]
+    counts = tuple(-(-(extent - at) // stride) for extent, stride, at in zip(shape, strides, first))
+    after = tuple(
+        extent - at - (count - 1) * stride - 1
+        for extent, stride, at, count in zip(shape, strides, first, counts)
+    )
+    result: Value = p.pad(
+        _every(node, y, kernel, first, counts),
+        constant_value(0, y.dtype),
+        low=(0, *first, 0),
+        high=(0, *after, 0),
+        interior=(0, *(stride - 1 for stride in strides), 0),
+    )
+    return result
+
+
+def _taps(node: Node, kernel: Value, axis: int, at: int) -> list[int]:
+    """The taps along an axis of the kernel that elements at, at + stride, ... of x see."""
+    stride, every = node.attributes["strides"][axis], node.attributes["dilation"][axis]
+    low = node.attributes["padding"][axis][0]
+    return [tap for tap in range(kernel.shape[axis]) if (at + low - tap * every) % stride == 0]
+
+
 def _every(node: Node, y: Value, kernel: Value, first: tuple[int, ...], counts: Shape) -> Value:
     """Elements first, first + stride, ... of the gradient of x, `counts` of them along each axis."""
     attributes = node.attributes
     starts, steps, limits, dilation, padding = [], [], [], [], []
     for axis, at in enumerate(first):
         stride, every = attributes["strides"][axis], attributes["dilation"][axis]
-        low, taps = attributes["padding"][axis][0], kernel.shape[axis]
-        seen = [tap for tap in range(taps) if (at + low - tap * every) % stride == 0]
+        low, seen = attributes["padding"][axis][0], _taps(node, kernel, axis, at)
         if not seen:
             shape = (y.shape[0], *counts, kernel.shape[-2] * attributes["groups"])
             return full(shape, 0, y.dtype)
