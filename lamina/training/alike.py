@@ -18,6 +18,9 @@ from lamina.core.errors import LaminaError
 from lamina.training.arrays import Leaf, all_finite
 from lamina.training.data import Arrays, DataSet
 
+# For a product of longer vectors BLAS wakes threads, which then spin on the cores that training needs.
+_FEW = 8192
+
 Array = np.ndarray[Any, Any]
 Check = Callable[[], None]
 
@@ -132,9 +135,11 @@ class Alike:
 
 def _all_finite(flat: Array) -> bool:
     """Quicker than `all_finite` for one batch, inside of `errstate`."""
-    if flat.dtype.char in "fd" and math.isfinite(flat.dot(flat)):
-        return True
-    return all_finite(flat)
+    if flat.dtype.char not in "fd" or not flat.size:
+        return all_finite(flat)
+    if flat.size > _FEW:
+        return math.isfinite(flat.max()) and math.isfinite(flat.min())  # either is NaN if there is one
+    return math.isfinite(flat.dot(flat)) or all_finite(flat)
 
 
 # --- what batches look like ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Batches made ahead by a thread, laid into rings."""
+"""Batches laid into rings: made when they are needed while that is cheap, else ahead, by a thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from lamina.training.alike import Alike
 from lamina.training.data import DataSet, Work
 from lamina.training.rings import RING_BYTES, Ring
+from lamina.training.worth import Worth
 
 _RINGS_AHEAD = 8  # when batches of many sizes take turns
 _RINGS_KEPT = 4
 _PATIENCE = 0.5  # seconds to wait for a source to come back
 _SECONDS_OF_GATHERING = 0.005  # how long to wait for more batches when some are there
-# Another thread takes some time to wake up. Meanwhile who takes batches makes the first of a pass.
-_SECONDS_TO_WAKE = 5e-5
+_CALLS_AT_ONCE = 4  # into native code, that batches are made for at a time where no thread makes them
 _SECONDS_TO_LEAVE = 1e-3
 # A thread that comes back from native code gets the interpreter after this time at the latest. Python's own
 # 5 ms would be longer than many calls into native code.
@@ -27,7 +27,10 @@ _SECONDS_BETWEEN_SWITCHES = 1e-4
 
 
 class Prefetcher:
-    """Runs through what a source yields, in a thread of its own, some megabytes ahead of whoever takes it.
+    """Runs through what a source yields, for whoever takes it.
+
+    While batches are cheap, `take` makes those that it gives; as soon as they are dear, beside what is done
+    with them, the rest of the pass is left to a thread, which goes some megabytes ahead.
 
     read: makes a DataSet of what was yielded, or raises. alike: how those are taken that look as the first
     one did. What the source and `read` raise is raised by `take`, after the batches before it.
@@ -41,19 +44,20 @@ class Prefetcher:
         self._rings: deque[Ring] = deque()
         self._spare: dict[Any, Ring] = {}
         self._wanted = 0  # how many batches somebody waits for
-        self._begun: Iterator[Any] | None = None  # a pass that the thread does not know of yet
+        self._own: Iterator[Any] | None = None  # the pass, while no thread makes its batches
+        self._worth = Worth()
         self._finished = self._stopped = True
         self._error: BaseException | None = None
         self._passes: queue.SimpleQueue[Iterator[Any] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="lamina-batches", daemon=True)
+        self._thread: threading.Thread | None = None
         _switches.hurry()
-        self._thread.start()
 
     def start(self, given: Iterator[Any]) -> None:
         """Begin to go through this; what went before has to be at its end, or stopped."""
         self._finished = self._stopped = False
         self._error = None
-        self._begun = given
+        self._own = given
+        self._worth.begin()
 
     def take(self, steps: int, least: int = 1) -> Work | None:
         """Up to `steps` batches of one type that are ready, waiting for the first; None at the end.
@@ -61,12 +65,13 @@ class Prefetcher:
         Fewer than `least` are only taken when waiting a moment brings no more. The arrays stay as they are
         until the next call.
         """
-        if self._begun is not None:
-            self._begin(least)
+        self._worth.come_back()
         with self._changed:
             if self._rings:
                 self._rings[0].free = self._rings[0].taken
-            if min(steps, least) > 1:
+            if self._own is not None:
+                self._make(self._own, min(steps, _CALLS_AT_ONCE * least))
+            if self._own is None and min(steps, least) > 1:
                 self._wait_for(min(steps, least), _SECONDS_OF_GATHERING)
             self._wait_for(1)
             self._changed.notify_all()
@@ -75,7 +80,9 @@ class Prefetcher:
                 if self._error is not None:
                     raise self._error
                 return None
-            return ring.take(steps)
+            work = ring.take(steps)
+        self._worth.leave(len(work.order))
+        return work
 
     def stop(self) -> bool:
         """No more of this pass is wanted. Whether the source has come back, so that another can be started.
@@ -83,8 +90,8 @@ class Prefetcher:
         If not, the thread ends when it does.
         """
         with self._changed:
-            self._finished |= self._begun is not None
-            self._stopped, self._begun = True, None
+            self._finished |= self._own is not None
+            self._stopped, self._own = True, None
             self._changed.notify_all()
             idle = self._changed.wait_for(lambda: self._finished, _PATIENCE)
             for ring in self._rings:
@@ -99,7 +106,8 @@ class Prefetcher:
         idle = self.stop()
         if idle:
             self._end()
-            self._thread.join()
+            if self._thread is not None:
+                self._thread.join()
         return idle
 
     def _end(self) -> None:
@@ -108,23 +116,41 @@ class Prefetcher:
 
     # --- who takes ---------------------------------------------------------------------------------
 
-    def _begin(self, least: int) -> None:
-        """Make the first batches of a pass, and leave the others to the thread."""
-        given, self._begun = self._begun, None
-        assert given is not None
-        start = time.perf_counter()
+    def _make(self, given: Iterator[Any], count: int) -> None:
+        """Make up to so many batches, if none is ready; leave the pass to the thread when they are dear."""
+        ring = self._front()
+        if ring is not None:
+            if ring.ready:
+                return
+            ring.empty()  # always the same place: it is in the cache
         try:
-            for made, one in enumerate(given, 1):
+            for _ in range(count):
+                start, before = time.perf_counter(), time.thread_time()
+                one = next(given, self)
+                if one is self:
+                    break
                 self._put(one)
-                if made >= least or time.perf_counter() - start > _SECONDS_TO_WAKE:
-                    self._passes.put(given)
+                if self._worth.made(time.perf_counter() - start, time.thread_time() - before):
+                    self._leave(given)
                     return
+                if len(self._rings) > 1 or self._rings[0].closed:
+                    return
+            else:
+                return
         except Exception as error:
             self._error = error
         except BaseException:
-            self._finished = True
+            self._finished, self._own = True, None
             raise
-        self._finished = True
+        self._finished, self._own = True, None
+
+    def _leave(self, given: Iterator[Any]) -> None:
+        """Let the thread make the rest of the pass."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lamina-batches", daemon=True)
+            self._thread.start()
+        self._own = None
+        self._passes.put(given)
 
     def _wait_for(self, count: int, seconds: float | None = None) -> None:
         """Wait for so many batches, or as many as can be taken at once."""

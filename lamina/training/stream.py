@@ -55,7 +55,8 @@ class IterableAdapter(DataAdapter):
     ends, otherwise it starts anew if the source can. epochs: how many there will be at most, so that an
     iterator is not asked for more than is needed.
 
-    Batches are made ahead by a thread. Each must have the structure and dtypes of the first: DataError.
+    Batches are made by a thread where that pays. Each must have the structure and dtypes of the first:
+    DataError.
     """
 
     def __init__(

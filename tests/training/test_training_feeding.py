@@ -16,6 +16,7 @@ from lamina.training.data import DataSet
 from lamina.training.prefetch import Prefetcher
 from lamina.training.py_dataset import Indexed
 from lamina.training.user_batches import UserBatches
+from lamina.training.worth import Worth
 from lamina.utils import set_random_seed
 
 rng = np.random.default_rng(8)
@@ -155,6 +156,45 @@ def test_python_switches_threads_as_before_when_training_ends():
     classifier().fit(looking(), verbose=0)
     assert seen[-1] < before
     assert sys.getswitchinterval() == before
+
+
+def worth_of(monkeypatch, step, cores):
+    """After a step of that many seconds, on so many cores."""
+    worth, clocks = Worth(), {"wall": 0.0, "busy": 0.0}
+    monkeypatch.setattr("lamina.training.worth.time.perf_counter", lambda: clocks["wall"])
+    monkeypatch.setattr("lamina.training.worth.time.process_time", lambda: clocks["busy"])
+    worth.leave(4)
+    clocks.update(wall=4 * step, busy=4 * step * cores)
+    worth.come_back()
+    monkeypatch.undo()
+    return worth
+
+
+# Seconds of a step, cores it uses, seconds that a batch takes, seconds of them with work; worth a thread?
+COSTS = {
+    "cheap": (1e-3, 1, 2e-5, 2e-5, False),
+    "dear": (1e-3, 1, 5e-4, 5e-4, True),
+    "dear, but not for a busy machine": (1e-3, 2, 2e-4, 2e-4, False),
+    "dear for a busy machine, too": (1e-3, 2, 5e-4, 5e-4, True),
+    "waiting for a file": (1e-3, 2, 2e-4, 1e-5, True),
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_dear_batches_are_worth_a_thread(name, monkeypatch):
+    step, cores, seconds, busy, expected = COSTS[name]
+    worth = worth_of(monkeypatch, step, cores)
+    assert not worth.made(seconds, busy)
+    assert worth.made(seconds, busy) == expected
+    worth.begin()
+    assert worth.made(seconds, busy) == expected  # what was dear in the last pass is so at once
+
+
+def test_one_dear_batch_is_an_accident(monkeypatch):
+    worth = worth_of(monkeypatch, 1e-3, 1)
+    for _ in range(3):
+        assert not worth.made(5e-4, 5e-4)
+        assert not worth.made(1e-5, 1e-5)
 
 
 # --- processes -------------------------------------------------------------------------------------

@@ -142,16 +142,56 @@ def test_every_source_validates_evaluates_and_predicts(name):
 
 def test_batches_are_taken_many_at_a_time():
     ahead = Prefetcher(UserBatches(regressor()).read)
+    ahead._worth.made = lambda *times: True
     ahead.start(map(batch, range(5)))
-    works = [ahead.take(2, least=2)]
+    works = [ahead.take(2)]
     with ahead._changed:
         assert ahead._changed.wait_for(lambda: ahead._finished, 10)
     works.append(ahead.take(100))
-    assert [len(work.order) for work in works] == [2, 3]
+    assert [len(work.order) for work in works] == [1, 4]
     rows = np.concatenate([work.arrays[0][work.order.reshape(-1)] for work in works])
     np.testing.assert_array_equal(rows, X)
     assert ahead.take(1) is None
-    ahead.close()
+    assert ahead.close()
+
+
+def test_cheap_batches_are_made_when_they_are_taken():
+    before, given = threading.active_count(), []
+    ahead = Prefetcher(UserBatches(regressor()).read)
+    ahead._worth.made = lambda *times: False
+    ahead.start(given.append(number) or batch(number) for number in range(5))
+    for steps, so_far in ((2, 2), (100, 5)):
+        work = ahead.take(steps, least=2)
+        np.testing.assert_array_equal(
+            work.arrays[0][work.order.reshape(-1)], X[BATCH * (so_far - len(work.order)) : BATCH * so_far]
+        )
+        assert len(given) == so_far
+    assert ahead.take(1) is None
+    assert threading.active_count() == before
+    assert ahead.close()
+
+
+def test_slow_sources_run_beside_training():
+    """The source waits until its first batches are in use, and is not waited for by whoever uses them."""
+    used, asked = threading.Event(), []
+
+    def waiting():
+        yield batch(0)
+        yield batch(1)
+        asked.append(used.wait(20))
+        yield batch(2)
+
+    ahead = Prefetcher(UserBatches(regressor()).read)
+    ahead._worth.made = lambda *times: True
+    ahead.start(waiting())
+    for _ in range(2):
+        assert len(ahead.take(1).order) == 1
+    assert asked == []
+    used.set()
+    assert len(ahead.take(1).order) == 1
+    assert asked == [True]
+    assert ahead.take(1) is None
+    assert ahead.close()
 
 
 def test_batches_of_other_sizes_come_in_their_turn():

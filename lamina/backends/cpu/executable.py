@@ -26,7 +26,7 @@ WORTH_WAKING = 150_000.0
 WORTH_SHARING = 20_000.0
 # Shorter runs measure how fast threads wake, not how fast they work.
 STEPS_THAT_COUNT = 4
-NANOSECONDS_THAT_COUNT = 2_000_000
+NANOSECONDS_THAT_COUNT = 500_000
 
 
 def aligned(size: int) -> Array:
