@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; `__getattr__` below fin
     from lamina import tree as tree
     from lamina import utils as utils
     from lamina import visualization as visualization
+    from lamina import wrappers as wrappers
     from lamina.core.naming import name_scope as name_scope
     from lamina.core.version import version as version
     from lamina.dtype_policies import DTypePolicy as DTypePolicy
@@ -62,7 +63,8 @@ _MODULES = frozenset(
     ["activations", "backend", "backends", "callbacks", "config", "constraints", "core", "datasets",
      "dtype_policies", "explain", "export", "grad", "initializers", "interp", "ir", "layers", "losses",
      "metrics", "mixed_precision", "models", "ops", "optimizers", "passes", "preprocessing", "random",
-     "regularizers", "report", "saving", "training", "tree", "utils", "variables", "visualization"]
+     "regularizers", "report", "saving", "training", "tree", "utils", "variables", "visualization",
+     "wrappers"]
 )  # fmt: skip
 
 # Public name -> the module that has it.

@@ -41,6 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "backend",
         "explain",
         "visualization",
+        "wrappers",
         "cli",
         "__main__",
     ),

@@ -222,6 +222,9 @@ COVERED = {
         draw_bounding_boxes draw_segmentation_masks plot_bounding_box_gallery plot_image_gallery
         plot_segmentation_mask_gallery
     """,
+    "wrappers": """
+        SKLearnClassifier SKLearnRegressor SKLearnTransformer
+    """,
 }
 
 # Classes that users derive from or talk to: their methods are compared, too.
