@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -51,6 +52,8 @@ class Prefetcher:
         self._passes: queue.SimpleQueue[Iterator[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         _switches.hurry()
+        # Once, whether passes are stopped several times or nobody ever says that they are over.
+        self._relax = weakref.finalize(self, _switches.relax)
 
     def start(self, given: Iterator[Any]) -> None:
         """Begin to go through this; what went before has to be at its end, or stopped."""
@@ -112,7 +115,7 @@ class Prefetcher:
 
     def _end(self) -> None:
         self._passes.put(None)
-        _switches.relax()
+        self._relax()
 
     # --- who takes ---------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Batches that look alike take a short way: the same numbers, and the same refusals, as on the long one."""
 
+import gc
 import multiprocessing
 import sys
 import threading
@@ -142,6 +143,18 @@ def test_batches_of_many_sizes_wait_in_rings_of_their_own():
         np.testing.assert_array_equal(np.concatenate(found), X[: ends[-1]])
         assert ahead.stop()
     assert ahead.close()
+
+
+def test_python_switches_threads_as_before_however_passes_end():
+    before = sys.getswitchinterval()
+    stopped, forgotten = (Prefetcher(UserBatches(classifier()).read) for _ in range(2))
+    assert sys.getswitchinterval() < before
+    for _ in range(2):
+        assert stopped.close()
+    assert sys.getswitchinterval() < before
+    del forgotten
+    gc.collect()
+    assert sys.getswitchinterval() == before
 
 
 def test_python_switches_threads_as_before_when_training_ends():
