@@ -212,6 +212,7 @@ def test_batches_of_an_iterable_start_anew_each_epoch():
     assert adapter.steps == 2
     for _ in range(2):
         assert [len(rows) for rows in rows_taken(adapter, 5)] == [4, 2]
+    assert adapter.close()
 
 
 def test_data_that_ends_within_an_epoch_warns():
