@@ -18,6 +18,8 @@ NAMES = {
     "jax_scan": "JAX, an epoch under one scan",
     "jax_recurrent": "JAX, an epoch under one scan",
     "keras_jax": "Keras on JAX",
+    "keras_tensorflow": "Keras on TensorFlow",
+    "keras_torch": "Keras on PyTorch",
     "pytorch": "PyTorch",
     "scikit_learn": "scikit-learn",
 }
