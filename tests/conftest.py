@@ -17,7 +17,7 @@ import pytest
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Bytes name no test: an archive holds the second it was made in, and every worker must find the same names."""
+    """Bytes name no test: an archive holds the second it was made in, and all workers must agree on names."""
     return argname if isinstance(val, bytes) else None
 
 

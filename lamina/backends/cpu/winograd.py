@@ -9,8 +9,8 @@ Two outputs next to each other along a line take four inputs d and three taps g.
           | 0 -1  1  0 |         | 1/2 -1/2  1/2|
           | 0 -1  0  1 |         | 0    0    1  |
 
-Along both axes, 2 x 2 outputs take 16 products instead of 36. Read backwards, the same three matrices give the
-gradient of the taps from that of the outputs: dg = G^T ((A dy) * (B^T d)).
+Along both axes, 2 x 2 outputs take 16 products instead of 36. Read backwards, the same three matrices give
+the gradient of the taps from that of the outputs: dg = G^T ((A dy) * (B^T d)).
 
 A tile is a list of rows of registers, which may be vectors of any width of any floating type.
 
