@@ -20,6 +20,7 @@ from lamina.backends.registry import choose
 from lamina.core import dtypes, tree
 from lamina.core.config import config
 from lamina.core.errors import GradientError, StateError
+from lamina.core.scopes import Scope, contained
 from lamina.grad.reverse import gradients as reverse_gradients
 from lamina.ids import IdCheck, collecting
 from lamina.interp.array import Array
@@ -42,7 +43,7 @@ class Traced:
     id_checks: list[IdCheck] = field(default_factory=list)
 
 
-_local = threading.local()
+_guards: Scope[list[Value] | None] = Scope(None)
 _is_first = True
 
 
@@ -64,13 +65,8 @@ def trace_program(
             tree.map_with_path(functools.partial(_new_input, trace, position), entry)
             for position, entry in enumerate(input_types)
         ]
-        outer = getattr(_local, "guards", None)
-        _local.guards = guards
-        try:
-            with collecting(trace) as id_checks:
-                result = function(*arguments)
-        finally:
-            _local.guards = outer
+        with _guards.holding(guards), collecting(trace) as id_checks:
+            result = function(*arguments)
         outputs = tuple(as_value(_tensor(leaf)) for leaf in tree.leaves(result))
     program = Program(
         name,
@@ -108,7 +104,7 @@ def _new_input(trace: Trace, position: int, path: tuple[Any, ...], kind: TensorT
 
 def guard(tensor: Any) -> None:
     """Inside a trace: the program's updates are kept only if this float tensor is finite everywhere."""
-    guards = getattr(_local, "guards", None)
+    guards = _guards.value
     if guards is not None and isinstance(tensor, Tensor):
         guards.append(tensor.value)
 
@@ -211,7 +207,8 @@ class Function:
         )
         compiled = self._compiled.get(key)
         if compiled is None:
-            compiled = self._compiled[key] = self._compile(structure, flat, arrays)
+            with contained():
+                compiled = self._compiled[key] = self._compile(structure, flat, arrays)
         given = [array for array in arrays if array is not None]
         for ids in compiled.id_checks:
             ids.check(given)

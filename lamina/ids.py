@@ -6,7 +6,6 @@ that looks rows up calls `expect_ids`; who runs the traced program calls `IdChec
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.errors import DataError
+from lamina.core.scopes import Scope
 from lamina.interp import run_graph
 from lamina.ir import primitives as p
 from lamina.ir.graph import Graph, Value, topological
@@ -22,7 +22,7 @@ from lamina.ir.trace import Tensor, Trace
 
 Array = np.ndarray[Any, Any]
 
-_local = threading.local()
+_collected: Scope[tuple[Trace, list[IdCheck]] | None] = Scope(None)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def expect_ids(ids: Any, extent: int, what: str) -> bool:
         if wrong.any():
             raise IdCheck(None, extent, what, ())._error(array, wrong, "the input")  # type: ignore[arg-type]
         return True
-    collected: tuple[Trace, list[IdCheck]] | None = getattr(_local, "collected", None)
+    collected = _collected.value
     if collected is None:
         return False
     trace, checks = collected
@@ -127,10 +127,6 @@ def expect_ids(ids: Any, extent: int, what: str) -> bool:
 @contextmanager
 def collecting(trace: Trace) -> Iterator[list[IdCheck]]:
     """Inside, `expect_ids` notes what it demands of the inputs of `trace`."""
-    outer = getattr(_local, "collected", None)
     checks: list[IdCheck] = []
-    _local.collected = (trace, checks)
-    try:
+    with _collected.holding((trace, checks)):
         yield checks
-    finally:
-        _local.collected = outer

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from lamina import ops
 from lamina.core import dtypes
 from lamina.core.errors import ArgumentError, DTypeError, ShapeError, StateError
 from lamina.core.naming import auto_name, current_path, name_scope
+from lamina.core.scopes import Scope, contained
 from lamina.core.shapes import Shape
 from lamina.interp import as_eager
 from lamina.ir import trace
@@ -22,39 +21,25 @@ from lamina.ir.trace import OPERATORS, UFUNC_OPERATORS, SymbolicOperators
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
-_casting = threading.local()
-_bytes_left: ContextVar[list[int] | None] = ContextVar("lamina_bytes_left", default=None)
+_casting: Scope[str | None] = Scope(None)
+_bytes_left: Scope[list[int] | None] = Scope(None)
 
 
-@contextmanager
-def allocation_limit(limit: int) -> Iterator[None]:
+def allocation_limit(limit: int) -> contained:
     """Context in which variables may take `limit` bytes together; StateError, before memory is taken, beyond.
 
     For models that are made from files: a few letters can ask for any amount of memory.
     """
-    token = _bytes_left.set([limit])
-    try:
-        yield
-    finally:
-        _bytes_left.reset(token)
+    return _bytes_left.holding([limit])
 
 
-class autocast:  # noqa: N801 - reads as a statement
+def autocast(dtype: str | None) -> contained:
     """Context in which float variables are read in this dtype; None: in their own. For mixed precision."""
-
-    def __init__(self, dtype: str | None) -> None:
-        self._dtype = dtype
-
-    def __enter__(self) -> None:
-        self._before = getattr(_casting, "dtype", None)
-        _casting.dtype = self._dtype
-
-    def __exit__(self, *_: object) -> None:
-        _casting.dtype = self._before
+    return _casting.holding(dtype)
 
 
 def _take(shape: Shape, dtype: str, path: str) -> None:
-    left = _bytes_left.get()
+    left = _bytes_left.value
     if left is None:
         return
     left[0] -= math.prod(shape) * dtypes.itemsize(dtype)
@@ -221,7 +206,7 @@ class Variable(SymbolicOperators):
         """
         tracing = trace.current()
         found = as_eager(self._array.copy()) if tracing is None else tracing.read(self)
-        dtype = getattr(_casting, "dtype", None)
+        dtype = _casting.value
         if dtype is None or dtype == self._dtype or not self.autocast or not dtypes.is_float(self._dtype):
             return found
         return ops.cast(found, dtype)

@@ -8,10 +8,10 @@ from collections import Counter
 from types import TracebackType
 
 from lamina.core.errors import ArgumentError
+from lamina.core.scopes import Scope, contained
 
 _counts: Counter[str] = Counter()
 _lock = threading.Lock()
-_local = threading.local()
 
 
 def to_snake_case(name: str) -> str:
@@ -60,41 +60,35 @@ class name_scope:  # noqa: N801 - Keras' name
         self.caller = caller
         self.deduplicate = deduplicate
         self.override_parent = override_parent
-        self._entered: list[bool] = []
+        self._blocks: list[contained] = []
 
     def __enter__(self) -> name_scope:
-        stack = _stack()
+        around = _names.value
         again = (
             self.deduplicate
-            and bool(stack)
+            and bool(around)
             and self.caller is not None
-            and stack[-1].caller is self.caller
-            and stack[-1].name == self.name
+            and around[-1].caller is self.caller
+            and around[-1].name == self.name
         )
-        if not again:
-            stack.append(self)
-        self._entered.append(not again)
+        self._blocks.append(_names.holding(around if again else (*around, self)))
+        self._blocks[-1].__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._entered.pop():
-            _stack().pop()
+        self._blocks.pop().__exit__()
 
 
 def current_path() -> str:
     """The path of the scopes that are open in this thread: "encoder/dense"."""
     parts: list[str] = []
-    for scope in _stack():
+    for scope in _names.value:
         if scope.override_parent is not None:
             parts = [part for part in scope.override_parent.split("/") if part]
         parts.append(scope.name)
     return "/".join(parts)
 
 
-def _stack() -> list[name_scope]:
-    if not hasattr(_local, "stack"):
-        _local.stack = []
-    stack: list[name_scope] = _local.stack
-    return stack
+_names: Scope[tuple[name_scope, ...]] = Scope(())

@@ -7,12 +7,11 @@ written: anything with `shape`, `dtype`, `name` and `array` (a Variable) is stat
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from lamina.core.errors import LaminaError, ShapeError
+from lamina.core.scopes import Scope, contained
 from lamina.core.shapes import Shape
 from lamina.ir.graph import TensorType, Value, unique
 from lamina.ir.primitives import input as input_primitive
@@ -169,26 +168,18 @@ class Tensor(SymbolicOperators):
         return f"<Tensor {self.value.type}>"
 
 
-_local = threading.local()
+_innermost: Scope[Trace | None] = Scope(None)
 _serials = itertools.count()
 
 
 def current() -> Trace | None:
     """The innermost trace of this thread, or None when code runs eagerly."""
-    stack: list[Trace | None] = getattr(_local, "stack", [])
-    return stack[-1] if stack else None
+    return _innermost.value
 
 
-@contextmanager
-def suspended() -> Iterator[None]:
-    """Code inside runs eagerly, even while a program is traced: for making variables on the way."""
-    if not hasattr(_local, "stack"):
-        _local.stack = []
-    _local.stack.append(None)
-    try:
-        yield
-    finally:
-        _local.stack.pop()
+def suspended() -> contained:
+    """Context in which code runs eagerly, even while a program is traced: for making variables on the way."""
+    return _innermost.holding(None)
 
 
 class Trace:
@@ -203,15 +194,15 @@ class Trace:
         self.state_inputs: list[Value] = []
         self._position: dict[int, int] = {}
         self._current: dict[int, Tensor] = {}
+        self._blocks: list[contained] = []
 
     def __enter__(self) -> Trace:
-        if not hasattr(_local, "stack"):
-            _local.stack = []
-        _local.stack.append(self)
+        self._blocks.append(_innermost.holding(self))
+        self._blocks[-1].__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        _local.stack.pop()
+        self._blocks.pop().__exit__()
 
     def input(self, name: str, shape: Shape, dtype: str) -> Tensor:
         """A new input of the program."""

@@ -5,12 +5,12 @@ Unknown extents are tried with two different sizes; the output extents that foll
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, LaminaError
+from lamina.core.scopes import Scope
 from lamina.ir.bind import constant_value
 from lamina.ir.symbolic import KerasTensor
 from lamina.ir.trace import Tensor, Trace
@@ -20,12 +20,12 @@ from lamina.layers.masks import get_mask, with_mask
 # Both have many divisors, so that reshapes and strides go through, and neither is likely to be a real extent.
 _TRIAL_EXTENTS = (27720, 55440)
 
-_local = threading.local()
+_is_trying: Scope[bool] = Scope(False)
 
 
 def known(shape: Iterable[int]) -> shapes.Shape:
     """A traced tensor's shape with None for the extents that are only being tried out."""
-    trials = _TRIAL_EXTENTS if getattr(_local, "depth", 0) else ()
+    trials = _TRIAL_EXTENTS if _is_trying.value else ()
     return tuple(None if extent in trials else extent for extent in shape)
 
 
@@ -54,15 +54,13 @@ def _trace(
             return with_mask(trace.input(leaf.name, shape, leaf.dtype), stand_in(get_mask(leaf)))
 
         positional, named = tree.map_structure(stand_in, (tuple(arguments), dict(keywords)))
-        _local.depth = getattr(_local, "depth", 0) + 1
         try:
-            result = function(*positional, **named)
+            with _is_trying.holding(True):
+                result = function(*positional, **named)
         except LaminaError as error:
             if str(unknown) in str(error):
                 error.add_note(f"  {unknown} stands for an extent that is not known yet (None)")
             raise
-        finally:
-            _local.depth -= 1
         return tree.map_structure(_as_tensor, result)
 
 

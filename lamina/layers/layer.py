@@ -14,6 +14,7 @@ from lamina import dtype_policies, ops, regularizers
 from lamina.core import tree
 from lamina.core.errors import ArgumentError, DTypeError, StateError, nearest
 from lamina.core.naming import current_path, name_scope
+from lamina.core.scopes import contained
 from lamina.ir.symbolic import KerasTensor, is_symbolic
 from lamina.ir.trace import Tensor
 from lamina.layers import call_context, infer, input_spec, losses, shapes, stateless
@@ -42,7 +43,7 @@ def _prepared(build: Callable[..., Any]) -> Callable[..., Any]:
             return
         self._is_building = True
         try:
-            with self._name_scope():
+            with contained(), self._name_scope():
                 self._path = current_path()
                 build(self, *args, **kwargs)
         finally:
@@ -283,13 +284,14 @@ class Layer(LayerState, Operation):
         args, kwargs = self._converted(args, dict(kwargs))
         arguments = self._bind(args, kwargs)
         self._check_inputs(arguments.first)
-        with self._name_scope():
+        with contained(), self._name_scope():
             if not self.built:
                 self._maybe_build(arguments)
             outer = call_context.current()
             if outer is None:
                 losses.forget(self._flatten_layers())
-            with call_context.Call(self, self._training(arguments, outer)) as context:
+            context = call_context.Call(self, self._training(arguments, outer))
+            with call_context.inside(context):
                 self._fill_in(arguments, context, kwargs)
                 mask = kwargs.get("mask")
                 if mask is None:

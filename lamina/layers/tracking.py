@@ -5,28 +5,24 @@ Lists, dicts and sets are replaced by tracked ones on assignment, so that what i
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from lamina.core.errors import StateError
+from lamina.core.scopes import Scope
 from lamina.random import SeedGenerator
 from lamina.variables import Variable
 
-_local = threading.local()
+_is_off: Scope[bool] = Scope(False)
 
 
 @contextmanager
 def untracked() -> Iterator[None]:
     """Assignments to attributes of layers inside this context (or decorated function) are not tracked."""
-    before = getattr(_local, "off", False)
-    _local.off = True
-    try:
+    with _is_off.holding(True):
         yield
-    finally:
-        _local.off = before
 
 
 class Tracker:
@@ -42,7 +38,7 @@ class Tracker:
 
     def track(self, value: Any) -> Any:
         """Take in `value` and what it contains; returns it, with collections replaced by tracked ones."""
-        if getattr(_local, "off", False):
+        if _is_off.value:
             return value
         if isinstance(value, (list, dict, set, tuple)):
             return self._track_collection(value)

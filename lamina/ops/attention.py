@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from lamina.core import dtypes
 from lamina.core.config import config
 from lamina.core.errors import ShapeError
+from lamina.core.scopes import Scope, contained
 from lamina.ir import primitives as p
 from lamina.ir.attention_rules import hidden
 from lamina.ops.activation import softmax
@@ -23,17 +21,12 @@ from lamina.ops.registry import op
 
 FEWEST = 16  # queries and keys from which streaming pays
 
-_always: ContextVar[bool] = ContextVar("always", default=False)
+_always: Scope[bool] = Scope(False)
 
 
-@contextmanager
-def streaming() -> Iterator[None]:
-    """Inside, attention is its primitive wherever it can be: for who wants to see it in the graph."""
-    token = _always.set(True)
-    try:
-        yield
-    finally:
-        _always.reset(token)
+def streaming() -> contained:
+    """Context in which attention is its primitive wherever it can be, for who wants to see it there."""
+    return _always.holding(True)
 
 
 @op
@@ -97,7 +90,7 @@ def attend(
 
 def streams(query: Any, key: Any, value: Any, flash_attention: bool | None) -> bool:
     """Whether the kernels that never have the whole matrix can do this, and are wanted."""
-    if _always.get():
+    if _always.value:
         return _can_stream(query, key, value)
     if flash_attention is None:
         flash_attention = config.flash_attention and min(query.shape[1], key.shape[1]) >= FEWEST
@@ -108,7 +101,7 @@ def _can_stream(query: Any, key: Any, value: Any) -> bool:
     kinds = {dtype_of(x) for x in (query, key, value)}
     if len(kinds) > 1 or 0 in (*query.shape, *value.shape) or not key.shape[1]:
         return False
-    return kinds <= {"float32", "float64"} or (_always.get() and all(map(dtypes.is_float, kinds)))
+    return kinds <= {"float32", "float64"} or (_always.value and all(map(dtypes.is_float, kinds)))
 
 
 def _by_keys(allowed: Any, source: int) -> Any:
