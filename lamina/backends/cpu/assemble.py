@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lamina.backends.base import KernelReport
-from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special
+from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special, turns
 from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
 from lamina.backends.cpu.attention_plan import ATTENTION
 from lamina.backends.cpu.claims import Claims, piece
@@ -25,6 +25,7 @@ from lamina.backends.cpu.nest import Nest
 from lamina.backends.cpu.plan import Copy, Plan, Work, writes_of
 from lamina.backends.cpu.product import lower_product
 from lamina.backends.cpu.target import Target
+from lamina.backends.cpu.turns import Share, share_of
 from lamina.core.dtypes import itemsize
 from lamina.core.shapes import size
 from lamina.ir.graph import TensorType, Value
@@ -34,17 +35,20 @@ from lamina.ir.trace import new_input
 SERIAL_NANOSECONDS = 300.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """A kernel with the memory it works on.
 
-    by_rows: whether it follows others of its phase row by row, without a barrier between them.
+    by_rows: whether it follows others of its phase row by row, without a barrier between them. group: where
+    it takes turns with others, image by image, the group that it computes; share: how its tasks are cut then.
     """
 
     kernel: Kernel
     report: KernelReport
     nanoseconds: float
     by_rows: bool = False
+    group: Group | None = None
+    share: Share | None = None
 
     @property
     def serial(self) -> bool:
@@ -80,12 +84,18 @@ class Assembler:
         self.pool: dict[bytes, str] = {}
         self.dataset: dict[Value, int] = {}
         self.rows: Value | None = None
+        self.rounds: dict[int, list[turns.Round]] = {}
         self.ranges: dict[tuple[int, int, int], tuple[Register, Register]] = {}
         self.owners: dict[int, Register] = {}
 
     def assemble(self) -> Assembly:
         phases = [ordered([self.call(work) for work in phase]) for phase in self.plan.phases]
         commits = [ordered([self.call(work) for work in phase]) for phase in self.plan.commits]
+        readers = turns.readers_of(self.plan) if self.plan.rows.in_turns else {}
+        self.rounds = {
+            id(phase): turns.rounds_of(phase, self.plan, self.target, readers)
+            for phase in (*phases, *commits)
+        }
         gathers = self._gathers()
         barrier.emit(self.module, self.target)
         self._emit_run(phases, commits, gathers)
@@ -107,7 +117,9 @@ class Assembler:
             return self._product_call(work, describer, stored)
         by_rows = work in self.plan.rows.groups
         nest = describer.nest(stored, self.plan.guards, by_rows)
-        return self.nest_call(nest, _describe(work), _reason(work), by_rows)
+        call = self.nest_call(nest, _describe(work), _reason(work), by_rows)
+        share = Share(1, call.kernel.row_tasks) if call.kernel.row_tasks else None
+        return self._in_turns(call, work, share)
 
     def nest_call(self, nest: Nest, what: str, why: str, by_rows: bool = False) -> Call:
         self.assembly.kernels_text.append(nest.text())
@@ -138,7 +150,14 @@ class Assembler:
         report = KernelReport(
             kernel.name, _describe(group), fused, plan.reason, plan.flops, plan.bytes, kernel.tasks, shared
         )
-        return self._made(kernel, report, group in self.plan.rows.groups)
+        call = self._made(kernel, report, group in self.plan.rows.groups)
+        return self._in_turns(call, group, share_of(plan))
+
+    def _in_turns(self, call: Call, group: Group, share: Share | None) -> Call:
+        """The call, ready to take turns with others if it should."""
+        if self.plan.rows.in_turns and group in self.plan.rows.groups:
+            call.by_rows, call.group, call.share = False, group, share
+        return call
 
     def _special_call(self, group: Group) -> Call:
         assert group.head is not None
@@ -201,7 +220,7 @@ class Assembler:
         if self.rows is None and value.shape:
             self.rows = new_input("index", TensorType((value.shape[0],), "int64"))
         rows = self.plan.rows
-        by_rows = bool(value.shape) and rows.count == value.shape[0]
+        by_rows = bool(value.shape) and rows.count == value.shape[0] and not rows.in_turns
         nest = batches.gather_nest(value, data, self.rows or data, by_rows)
         unit = rows.unit if by_rows else 0
         kernel, shared = self._shared(lambda name: lower(self.module, name, nest, self.target, unit))
@@ -226,7 +245,11 @@ class Assembler:
         }  # fmt: skip
         self.arena = b.load("ptr", b.pointer(context, Slot.ARENA, "i64"))
         scratch = b.load("ptr", b.pointer(context, Slot.SCRATCH, "i64"))
+        own = _rounded(self.assembly.scratch_bytes)
+        rounds = (entry for found in self.rounds.values() for entry in found)
+        self.assembly.scratch_bytes = own + max((entry.passing_bytes for entry in rounds), default=0)
         self.scratch = b.pointer(scratch, b.multiply(thread, _rounded(self.assembly.scratch_bytes)), "i8")
+        self.passing = b.pointer(self.scratch, own, "i8")
         self.tables = tables
         self.pointers: dict[Value, Register] = {}
         self.shared: list[Register] = []
@@ -331,7 +354,8 @@ class Assembler:
             length = size(value.shape[1:])
             whole = index(length * itemsize(value.dtype))
             row = b.select(b.compare("icmp ne", kind, index(0)), index(length), whole)
-            begin, end = self._range(value.shape[0], self.plan.rows.unit if self.plan.rows.count else 0)
+            rows = self.plan.rows
+            begin, end = self._range(value.shape[0], rows.unit if rows.count and not rows.in_turns else 0)
             end = b.select(b.compare("icmp ne", gathering, index(0)), end, begin)
             fetches.add(data, row, begin, end)
         return fetches
@@ -363,7 +387,10 @@ class Assembler:
         for them, and they for it. Loops and branches come last, so that no thread waits inside for one that
         is at a kernel of its own.
         """
+        turns.emit(self, self.rounds.get(id(calls), ()))
         for position, call in enumerate(calls):
+            if turns.takes_turns(call):
+                continue
             if isinstance(call, ControlCall):
                 step, self.step = self.step, None
                 assemble_control.emit(self, call)
@@ -418,6 +445,27 @@ class Assembler:
         b, tasks = self.b, call.kernel.tasks
         if tasks == 0:
             return
+        run = self.runner(call, pointers)
+        if self.alone:
+            run(index(0), index(tasks))
+            return
+        if call.serial and not call.rows_apart:
+            with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
+                run(index(0), index(tasks))
+            return
+        together = (
+            0 if call.rows_apart or self.step is None else piece(tasks, call.nanoseconds, call.kernel.sharing)
+        )
+        if self.step is not None and together:
+            self.claims.emit(self.step, tasks, together, run)
+            return
+        begin, end = self._share(call)
+        with b.when(b.compare("icmp slt", begin, end)):
+            run(begin, end)
+
+    def runner(self, call: Call, pointers: dict[Value, Register]) -> Callable[[Register, Register], None]:
+        """What emits the call of a kernel for the tasks from begin to end - 1."""
+        b = self.b
         arguments = [pointers[value] for value in call.kernel.buffers]
         if call.kernel.offsets is not None:
             element = ELEMENT[call.kernel.dtype]
@@ -435,22 +483,7 @@ class Assembler:
         def run(begin: Register, end: Register) -> None:
             b.emit(f"call void {target}({', '.join([*listed, f'i64 {begin.text}', f'i64 {end.text}'])})")
 
-        if self.alone:
-            run(index(0), index(tasks))
-            return
-        if call.serial and not call.rows_apart:
-            with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
-                run(index(0), index(tasks))
-            return
-        together = (
-            0 if call.rows_apart or self.step is None else piece(tasks, call.nanoseconds, call.kernel.sharing)
-        )
-        if self.step is not None and together:
-            self.claims.emit(self.step, tasks, together, run)
-            return
-        begin, end = self._share(call)
-        with b.when(b.compare("icmp slt", begin, end)):
-            run(begin, end)
+        return run
 
     def find_addresses(self, phases: Phases) -> None:
         """Where everything lies that the calls of these phases work on."""

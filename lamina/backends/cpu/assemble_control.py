@@ -14,6 +14,7 @@ from lamina.backends.cpu.control import Address, Control, Late, Moving, Nested
 from lamina.backends.cpu.describe import copy_nest
 from lamina.backends.cpu.emit import Register, constant, index
 from lamina.backends.cpu.fuse import WINDOWED
+from lamina.backends.cpu.turns import takes_turns
 from lamina.backends.cpu.views import whole
 from lamina.ir import primitives as p
 from lamina.ir.graph import Value
@@ -64,9 +65,9 @@ def ordered(calls: Sequence[Call | ControlCall]) -> list[Call | ControlCall]:
     short, so that they even out; loops and branches last.
     """
     kernels = [call for call in calls if not isinstance(call, ControlCall)]
-    chain = [call for call in kernels if call.by_rows]
+    chain = [call for call in kernels if call.by_rows or takes_turns(call)]
     others = sorted(
-        (call for call in kernels if not call.by_rows), key=lambda call: (call.serial, -call.nanoseconds)
+        (call for call in kernels if call not in chain), key=lambda call: (call.serial, -call.nanoseconds)
     )
     return [*chain, *others, *(call for call in calls if isinstance(call, ControlCall))]
 
