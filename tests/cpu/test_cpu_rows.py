@@ -104,7 +104,7 @@ def test_any_number_of_rows_and_threads_gives_the_same_bits(rows, rng, monkeypat
         for found, expected in zip(trained(threads), one):
             np.testing.assert_array_equal(found, expected)
     for found, expected in zip(one, trained(ReferenceBackend().compile(program, ""))):
-        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("level", ["avx512", "avx2", "sse2", "aarch64"])

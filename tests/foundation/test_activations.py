@@ -108,7 +108,8 @@ def test_half_precision_stays(name, dtype, samples):
     result = getattr(activations, name)(x)
     assert result.dtype == to_numpy(dtype)
     wanted = getattr(activations, name)(x.astype(np.float32))
-    np.testing.assert_allclose(result.astype(np.float32), wanted, rtol=2e-2, atol=2e-2)
+    eps = {"float16": 2**-10, "bfloat16": 2**-7}[dtype]
+    np.testing.assert_allclose(result.astype(np.float32), wanted, rtol=2 * eps, atol=2 * eps)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -51,7 +51,7 @@ def test_a_seed_decides_eagerly_and_traced(name, images, run_traced):
     first = layer(images, training=True)
     np.testing.assert_array_equal(twin(images, training=True), first)
     by_trace = run_traced(lambda x: traced(x, training=True), images)
-    np.testing.assert_allclose(by_trace, first, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(by_trace, first, rtol=1e-6, atol=1e-4)
     if layer.variables and name != "Pipeline":
         later = [layer(images, training=True) for _ in range(4)]
         assert any(not np.array_equal(first, each) for each in later)
@@ -90,7 +90,7 @@ def test_the_same_change_as_keras(name, images, real_keras):
     elif drawn is not None:
         drawn = tuple(map(np.asarray, drawn)) if isinstance(drawn, tuple) else np.asarray(drawn)
     got = made(name).transform_images(batch, drawn, training=True)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-3)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=5e-4)  # of 255
 
 
 def test_draws_have_the_ranges_they_should():
@@ -169,6 +169,8 @@ def boxed(layer, corners=((0, 0, 2, 2),), size=(4, 4), **more):
     return changed["images"][..., 0], changed["bounding_boxes"]
 
 
+# How many pixels the box may be off: where places are interpolated, bright pixels end somewhere between two.
+PIXELS = {"flip": 0.0, "rotation": 0.51, "translation": 0.51, "zoom": 0.51}
 MOVES = {
     "flip": lambda L, **k: L.RandomFlip(seed=4, **k),
     "rotation": lambda L, **k: L.RandomRotation((0.25, 0.25), fill_mode="constant", **k),
@@ -190,7 +192,7 @@ def test_boxes_move_with_the_images(name):
     image, moved = boxed(MOVES[name](layers, bounding_box_format="xyxy"), [(6, 5, 11, 13)], size=(20, 20))
     rows, columns = np.nonzero(np.asarray(image) > 100.0)
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    np.testing.assert_allclose(moved["boxes"][0], seen, atol=1.01 if "p" in name or "c" in name else 0.51)
+    np.testing.assert_allclose(moved["boxes"][0], seen, atol=PIXELS.get(name, 1.01))
     assert moved["labels"].tolist() == [1]
 
 

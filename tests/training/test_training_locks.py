@@ -17,11 +17,22 @@ def in_threads(*functions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_readers_share_and_a_writer_is_alone():
+def test_readers_share():
+    lock, both = StateLock(), threading.Barrier(2)
+
+    def read():
+        lock.acquire_read()
+        both.wait(60)
+        lock.release_read()
+
+    in_threads(read, read)
+
+
+def test_a_writer_is_alone():
     lock, inside, seen = StateLock(), set(), []
 
     def read():
@@ -43,31 +54,27 @@ def test_readers_share_and_a_writer_is_alone():
 
     in_threads(read, read, read, write, write)
     assert all(state == {"writer"} or "writer" not in state for state in seen)
-    assert any(len(state) > 1 for state in seen)
+    assert len(seen) == 5 * 50
 
 
 def test_nobody_starves():
-    lock, stop, counts = StateLock(), threading.Event(), {"read": 0, "write": 0}
+    """Each goes on until both have had their turns, so that one would wait for ever for its own."""
+    lock, counts = StateLock(), {"read": 0, "write": 0}
 
     def read():
-        while not stop.is_set():
+        while min(counts.values()) < 20:
             lock.acquire_read()
             counts["read"] += 1
             time.sleep(0.001)
             lock.release_read()
 
     def write():
-        while not stop.is_set():
+        while min(counts.values()) < 20:
             with lock.writing():
                 counts["write"] += 1
                 time.sleep(0.001)
 
-    def end():
-        time.sleep(0.5)
-        stop.set()
-
-    in_threads(read, read, write, end)
-    assert min(counts.values()) > 20
+    in_threads(read, read, write)
 
 
 def test_the_writing_thread_may_read():

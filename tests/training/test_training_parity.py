@@ -140,10 +140,10 @@ def assert_trains_alike(name, case, real_keras):
     for key in theirs.history:
         np.testing.assert_allclose(ours.history[key], theirs.history[key], rtol=2e-4, atol=1e-5, err_msg=key)
     for their_weights, our_weights in zip(theirs.weights, ours.weights):
-        np.testing.assert_allclose(our_weights, their_weights, rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(our_weights, their_weights, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours.evaluation, theirs.evaluation, rtol=2e-4, atol=1e-5)
     for key in theirs.predictions:
-        np.testing.assert_allclose(ours.predictions[key], theirs.predictions[key], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(ours.predictions[key], theirs.predictions[key], rtol=1e-4, atol=1e-5)
 
 
 OPTIMIZERS = {
