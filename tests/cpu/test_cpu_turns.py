@@ -6,7 +6,7 @@ from test_cpu_state import compiled, state
 
 from lamina import Variable, ops
 from lamina.backends.base import Program
-from lamina.backends.cpu import executable, rows, turns
+from lamina.backends.cpu import convolve_boxes, decompose_again, executable, rows, turns
 from lamina.backends.cpu.assemble import Assembler
 from lamina.backends.cpu.convolve import ConvolveSpec, DepthwiseOutputPlan, plan_filter, plan_outputs
 from lamina.backends.cpu.decompose import decompose
@@ -151,3 +151,48 @@ def test_where_tasks_are_cut_between_images():
     assert turns.share_of(DepthwiseOutputPlan(depthwise, target, False)).images == 1
     large = ConvolveSpec.contiguous(16, (8, 8), 512, (3, 3), 512, padding=((1, 1), (1, 1)))
     assert turns.share_of(plan_outputs(large, target)) is None
+
+
+@pytest.fixture
+def activations_made_again(monkeypatch):
+    monkeypatch.setattr(convolve_boxes, "TASK_FLOPS", 1 << 12)  # gradients of small kernels in parts, too
+    monkeypatch.setattr(decompose_again, "LARGE", 0)
+
+
+def test_gradients_make_activations_again_just_before_they_read_them(activations_made_again):
+    plan, found = rounds_in(step_of()[0])
+    made = [group for group in plan.fusion.groups if group.made_again]
+    assert len(made) >= 2
+    for group in made:
+        phase = next(phase for phase in plan.phases if group in phase)
+        readers = [reader for reader in plan.fusion.groups if group in reader.after]
+        assert any(reader in phase for reader in readers)
+        (value,) = [value for value in group.values if value in plan.targets]
+        assert any(value in current.passing for current in found)
+
+
+def test_what_is_made_again_has_the_same_bits(activations_made_again, monkeypatch):
+    program, start, batch = step_of()
+    order = np.tile(np.arange(IMAGES), (3, 1))
+    results = []
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(decompose_again, "LARGE", least)
+        arrays = tuple(array.copy() for array in start)
+        assert compiled(program).run_steps(arrays, batch, order).done == len(order)
+        results.append(arrays)
+    for found, other in zip(*results):
+        np.testing.assert_array_equal(found, other)
+
+
+def test_activations_that_others_read_are_kept(activations_made_again):
+    kernel = Variable(np.ones((3, 3, 4, 4), "float32"))
+
+    def step(x):
+        y = ops.conv(x, kernel, padding="same")
+        z = ops.relu(y - ops.mean(y, axis=(0, 1, 2)))
+        loss = ops.mean(ops.conv(z, kernel, padding="same")) + ops.mean(ops.exp(z))
+        kernel.assign(kernel - gradients(loss, [kernel])[0])
+        return loss
+
+    program = trace_program(step, [TensorType((IMAGES, 20, 20, 4), "float32")]).program
+    assert not any(group.made_again for group in rounds_in(program)[0].fusion.groups)

@@ -18,6 +18,7 @@ from math import prod
 from lamina.backends.cpu.attention_plan import ATTENTION, has_kernel
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, prepared
 from lamina.backends.cpu.convolve_pooled import see_through_pooling
+from lamina.backends.cpu.decompose_again import make_again
 from lamina.backends.cpu.decompose_moments import squares_around_mean
 from lamina.backends.cpu.decompose_windows import decompose_window
 from lamina.backends.cpu.fuse import POOLING, collapse, scalar_constant
@@ -69,7 +70,7 @@ def decompose(results: Sequence[Value], resolve: Resolver | None = None) -> tupl
             return make(primitive, copied, node.attributes, node.types).outputs
         return None
 
-    return rebuild(rebuild(see_through_pooling(results), _decompose_whole), rule)
+    return make_again(rebuild(rebuild(see_through_pooling(results), _decompose_whole), rule))
 
 
 def _decompose_whole(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:

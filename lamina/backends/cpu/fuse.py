@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from lamina.backends.cpu.again import again
 from lamina.backends.cpu.depthwise import unweigh_window, weigh_window
 from lamina.backends.cpu.views import VIEWS, Resolver, View
 from lamina.core.shapes import Shape, row_major_strides, size
@@ -92,6 +93,11 @@ class Group:
     joins: dict[Value, Join] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
     after: set[Group] = field(default_factory=set)
+
+    @property
+    def made_again(self) -> bool:
+        """Whether it makes something again, shortly before that is read."""
+        return any(value.primitive is again for value in self.values)
 
     @property
     def kept_axes(self) -> tuple[int, ...]:
@@ -218,7 +224,7 @@ class Fusion:
             self.home[output] = group
 
     def _add_pointwise(self, value: Value) -> None:
-        if value.primitive not in WINDOWED:
+        if value.primitive not in WINDOWED and value.primitive is not again:
             homes = dict.fromkeys(
                 self.home[view.root]
                 for _, view in self.operand_views(value)
@@ -361,6 +367,8 @@ class Fusion:
             or other.kind != NEST
             or group.domain != other.domain
             or group.late != other.late
+            or group.made_again
+            or other.made_again
         ):
             return False
         if group.inner != other.inner and None not in (group.inner, other.inner):

@@ -332,10 +332,14 @@ def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy],
             order.setdefault(current, len(order))
         return level[group]
 
-    ordinary: list[tuple[int, Work]] = []
-    for group in fusion.groups:
-        if group not in commit_levels:
-            ordinary.append((depth(group), group))
+    step = [group for group in fusion.groups if group not in commit_levels]
+    for group in step:
+        depth(group)
+    for group in step:
+        if group.made_again:
+            following = [reader for reader in step if group in reader.after]
+            level[group] = min(level[reader] - ((group, reader) not in edges) for reader in following)
+    ordinary: list[tuple[int, Work]] = [(level[group], group) for group in step]
     ordinary.sort(key=lambda entry: order[entry[1]])  # type: ignore[index]
     early = [*outputs, *(copy for copy in copies if plan.program.states.count(copy.target) == 0)]
     for copy in early:

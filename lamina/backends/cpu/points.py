@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from lamina.backends.cpu import math, pooling
+from lamina.backends.cpu.again import again
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -339,7 +340,7 @@ class Point:
 
 
 # Their only operand is the result: all the work is in the leaf, or there is none.
-_PASSED_ON = WINDOWED | {p.stop_gradient}
+_PASSED_ON = WINDOWED | {p.stop_gradient, again}
 
 
 def _wrap(number: int) -> int:
