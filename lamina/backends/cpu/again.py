@@ -1,4 +1,4 @@
-"""A mark on what is made a second time (`decompose_again`): the same elements, as another node of the graph."""
+"""A mark on what is made a second time (`decompose_again`): the same elements, as another node."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ image right after it was made (`turns`), and much later by that convolution's gr
 again from the output of the first convolution, which they read for the statistics anyway: an instruction or
 two for each element, where keeping it would write it to memory and fetch it from there.
 
-The second making starts from `again` of that output, which is the output itself, so that its nodes are others.
+The second making starts from `again` of that output, the same elements, so that its nodes are others.
 Source: S. Rota Bulo, L. Porzi, P. Kontschieder, "In-Place Activated BatchNorm" (2018), has the same memory.
 """
 

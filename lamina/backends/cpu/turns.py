@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from lamina.backends.cpu.contract import ContractPlan
 from lamina.backends.cpu.contract_plan import round_up
+from lamina.backends.cpu.contract_walk import counted
 from lamina.backends.cpu.convolve import (
     ConvolvePlan,
     DepthwiseFilterPlan,
@@ -176,6 +177,30 @@ def emit(assembler: Assembler, found: Sequence[Round]) -> None:
             assembler.fetches.after(id(call), assembler.ahead)
 
 
+def _stretches(current: Round, count: int, target: Target) -> list[tuple[list[Call], int]]:
+    """The calls of a turn, as runs of those that go through it with as many images at a time.
+
+    The gradient of a kernel takes the images of a part at once; others before and after it take fewer.
+    """
+    found: list[tuple[list[Call], int]] = []
+    for call in current.chain:
+        assert call.share is not None
+        whole = call.share.images == current.images
+        if found and not whole and found[-1][1] < current.images:
+            calls, images = found.pop()
+            found.append(([*calls, call], lcm(images, call.share.images)))
+        else:
+            found.append(([call], call.share.images))
+    return [(calls, _near(calls, images, current.images, count, target)) for calls, images in found]
+
+
+def _near(calls: Sequence[Call], images: int, most: int, count: int, target: Target) -> int:
+    """As many images, at most so many, as stay in the second cache while calls go through them."""
+    moved = sum(call.report.bytes for call in calls) / count
+    fitting = range(images, most + 1, images)
+    return max((n for n in fitting if most % n == 0 and n * moved <= target.caches.l2), default=images)
+
+
 def _emit_turns(assembler: Assembler, current: Round) -> None:
     """The loop over turns of images."""
     b, count = assembler.b, assembler.plan.rows.count // current.images
@@ -187,11 +212,16 @@ def _emit_turns(assembler: Assembler, current: Round) -> None:
                 length = dtypes.itemsize(value.dtype) * value.size // count
                 before = b.subtract(index(offset), b.multiply(loop.index, length))
                 pointers[value] = b.pointer(assembler.passing, before, "i8")
-            for call in current.chain:
-                assert call.share is not None
-                tasks = current.images // call.share.images * call.share.tasks
-                first = b.multiply(loop.index, tasks)
-                assembler.runner(call, pointers)(first, b.add(first, tasks))
+            for calls, images in _stretches(current, assembler.plan.rows.count, assembler.target):
+                times = current.images // images
+                first = b.multiply(loop.index, times)
+                with counted(b, index(0), index(times)) as part:
+                    number = b.add(first, part)
+                    for call in calls:
+                        assert call.share is not None
+                        tasks = images // call.share.images * call.share.tasks
+                        start = b.multiply(number, tasks)
+                        assembler.runner(call, pointers)(start, b.add(start, tasks))
 
     if assembler.alone or assembler.step is None:
         turns(index(0), index(count))
