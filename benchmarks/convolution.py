@@ -27,6 +27,7 @@ from lamina.backends.cpu.convolve import (
     ConvolvePlan,
     ConvolveSpec,
     FilterPlan,
+    WinogradFilterPlan,
     emit_convolve,
     filter_parts,
     plan_filter,
@@ -142,7 +143,7 @@ def measure_kernel(layer: Layer, product: str, target: Target, threads: int, bud
     starts = [array.ctypes.data for array in operands]
     if product == "input gradient":
         starts[1] += layer.spec.turned[1] * operands[1].itemsize
-    if isinstance(plan, FilterPlan):
+    if isinstance(plan, FilterPlan | WinogradFilterPlan):
         operands[2] = aligned((plan.parts * operands[2].size,))
         starts[2] = operands[2].ctypes.data
     seconds, rates = [0.0] * threads, [0.0] * threads

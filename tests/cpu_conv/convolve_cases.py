@@ -13,7 +13,14 @@ import ml_dtypes
 import numpy as np
 
 from lamina.backends.cpu import jit
-from lamina.backends.cpu.convolve import ConvolvePlan, ConvolveSpec, emit_convolve, plan_filter, plan_outputs
+from lamina.backends.cpu.convolve import (
+    ConvolvePlan,
+    ConvolveSpec,
+    WinogradFilterPlan,
+    emit_convolve,
+    plan_direct_filter,
+    plan_outputs,
+)
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
@@ -219,7 +226,7 @@ def filter_of(
 ) -> Array:
     """The gradient of w by our kernel, in its parts, checked."""
     spec = case.spec
-    plan = plan or plan_filter(spec, target)
+    plan = plan or plan_direct_filter(spec, target)
     generator = np.random.default_rng(len(str(case)))
     x = numbers(generator, (case.batch, *case.image, case.channels), case.dtype)
     y = numbers(generator, (case.batch, *spec.output, case.outputs), case.dtype)
@@ -229,6 +236,8 @@ def filter_of(
     x, y = x.astype(wide), y.astype(wide)
     depth = case.batch * int(np.prod(spec.output))
     expected, scale = expected_filter(x, y, spec), expected_filter(np.abs(x), np.abs(y), spec)
+    if isinstance(plan, WinogradFilterPlan):  # a tile's four inputs and two gradients meet along each axis
+        scale, depth = np.full_like(scale, 4 * scale.max(axis=(0, 1))), depth + 8
     check(found.sum(0), expected, scale, depth, case.dtype)
     return found
 

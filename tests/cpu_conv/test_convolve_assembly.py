@@ -10,7 +10,13 @@ from convolve_cases import Case
 from machine_code import LEVELS, MULTIPLY_ADD, WIDEST, assert_stays_in_registers, multiply_adds, sum_loops
 
 from lamina.backends.cpu import jit
-from lamina.backends.cpu.convolve import ConvolvePlan, emit_convolve, filter_parts, plan_filter, plan_outputs
+from lamina.backends.cpu.convolve import (
+    ConvolvePlan,
+    emit_convolve,
+    filter_parts,
+    plan_direct_filter,
+    plan_outputs,
+)
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
@@ -33,7 +39,10 @@ def assembly_of(plan: ConvolvePlan) -> str:
 def plans_of(name: str, target: Target) -> list[ConvolvePlan]:
     """The kernels of a layer; the gradient of its inputs, where it has a kernel and somebody wants it."""
     spec = CASES[name].spec
-    plans: list[ConvolvePlan] = [plan_outputs(spec, target), plan_filter(spec, target, filter_parts(spec))]
+    plans: list[ConvolvePlan] = [
+        plan_outputs(spec, target),
+        plan_direct_filter(spec, target, filter_parts(spec)),
+    ]
     if max(spec.strides) > 1 or spec.channels == 1:
         return plans
     return [*plans, plan_outputs(spec.turned[0], target)]
@@ -69,7 +78,7 @@ def test_code_stands_alone(dtype: str, level: str) -> None:
     """No call to a library hides in the code: linking would fail."""
     target = Target.named(level)
     spec = Case(3, (9, 7), 5, (3, 2), 19, (2, 1), ((1, 1), (0, 1)), dtype=dtype).spec
-    for plan in (plan_outputs(spec, target), plan_filter(spec, target, 3)):
+    for plan in (plan_outputs(spec, target), plan_direct_filter(spec, target, 3)):
         module = Module(target.function_attributes)
         emit_convolve(module, plan, "convolve")
         assert jit.compile_object(module.text(), target)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from convolve_cases import Case
 
-from lamina.backends.cpu.convolve import plan_filter, plan_outputs
+from lamina.backends.cpu.convolve import plan_direct_filter, plan_outputs
 
 LEVELS = convolve_cases.runnable_levels()
 HOST = convolve_cases.target_of(LEVELS[0])
@@ -39,7 +39,7 @@ def test_sampled_filter_gradients(case: Case, level: str) -> None:
     ids=str,
 )
 def test_filter_gradients_in_parts_and_passes(case: Case, parts: int) -> None:
-    plan = plan_filter(case.spec, HOST, parts)
+    plan = plan_direct_filter(case.spec, HOST, parts)
     convolve_cases.filter_of(case, HOST, plan=plan)
 
 
@@ -55,7 +55,7 @@ def test_filter_gradients_in_parts_and_passes(case: Case, parts: int) -> None:
 def test_every_partition_of_the_tasks_gives_the_same_bits(case: Case) -> None:
     for planner, check in (
         (plan_outputs, convolve_cases.outputs_of),
-        (plan_filter, convolve_cases.filter_of),
+        (plan_direct_filter, convolve_cases.filter_of),
     ):
         tasks = planner(case.spec, HOST).tasks
         assert tasks > 2

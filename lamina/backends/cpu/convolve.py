@@ -26,9 +26,12 @@ from lamina.backends.cpu.contract_sums import Epilogue
 from lamina.backends.cpu.convolve_boxes import ConvolveSpec
 from lamina.backends.cpu.convolve_depthwise import DepthwiseFilterPlan, DepthwiseOutputPlan
 from lamina.backends.cpu.convolve_depthwise_kernels import DepthwiseFilterKernel, DepthwiseOutputKernel
-from lamina.backends.cpu.convolve_filter import FilterKernel, FilterPlan, filter_parts, plan_filter
+from lamina.backends.cpu.convolve_filter import FilterKernel, FilterPlan, filter_parts, plan_direct_filter
 from lamina.backends.cpu.convolve_outputs import OutputKernel, OutputPlan, plan_outputs
+from lamina.backends.cpu.convolve_winograd_filter import WinogradFilterPlan, plan_winograd_filter
+from lamina.backends.cpu.convolve_winograd_filter_kernel import WinogradFilterKernel
 from lamina.backends.cpu.emit import Builder, Module, Register
+from lamina.backends.cpu.target import Target
 
 __all__ = [
     "ConvolvePlan",
@@ -37,13 +40,21 @@ __all__ = [
     "DepthwiseOutputPlan",
     "FilterPlan",
     "OutputPlan",
+    "WinogradFilterPlan",
     "emit_convolve",
     "filter_parts",
+    "plan_direct_filter",
     "plan_filter",
     "plan_outputs",
 ]
 
-ConvolvePlan = OutputPlan | FilterPlan | DepthwiseOutputPlan | DepthwiseFilterPlan
+ConvolvePlan = OutputPlan | FilterPlan | WinogradFilterPlan | DepthwiseOutputPlan | DepthwiseFilterPlan
+
+
+def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPlan | WinogradFilterPlan:
+    """Decide how to compute the gradient of w, as `parts` partial sums, which divide the batch."""
+    direct = plan_direct_filter(spec, target, parts)
+    return plan_winograd_filter(direct) or direct
 
 
 def emit_convolve(
@@ -60,6 +71,8 @@ def emit_convolve(
         epilogue = epilogue or _store_sums(plan)
         if isinstance(plan, FilterPlan):
             FilterKernel(builder, plan, epilogue).emit()
+        elif isinstance(plan, WinogradFilterPlan):
+            WinogradFilterKernel(builder, plan, epilogue).emit()
         elif isinstance(plan, DepthwiseFilterPlan):
             DepthwiseFilterKernel(builder, plan, epilogue).emit()
         elif isinstance(plan, DepthwiseOutputPlan):

@@ -118,8 +118,8 @@ def filter_parts(spec: ConvolveSpec) -> int:
     return max(count for count in range(1, most + 1) if spec.batch % count == 0)
 
 
-def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPlan:
-    """Decide how to compute the gradient of w, as `parts` partial sums, which divide the batch."""
+def plan_direct_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPlan:
+    """Decide how to multiply pixels by pixels, for `parts` partial sums, which divide the batch."""
     size = dtypes.itemsize(sum_dtype(spec.dtype))
     images, lines = _pass(spec, target, parts, size)
     band, x_strides = None, spec.x_strides
