@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.backends.cpu.control import Address, Control, Late, Moving, Nested
 from lamina.backends.cpu.describe import copy_nest
 from lamina.backends.cpu.emit import Register, constant, index
-from lamina.backends.cpu.fuse import WINDOWED
+from lamina.backends.cpu.rows import moves_rows
 from lamina.backends.cpu.turns import takes_turns
 from lamina.backends.cpu.views import whole
 from lamina.ir import primitives as p
@@ -192,9 +192,7 @@ def _keeps_rows(part: Nested, phases: Phases) -> bool:
         len(phases) == 1
         and part.plan.rows.count > 0
         and not part.plan.rows.mixing
-        and not any(
-            value.primitive in WINDOWED for group in part.plan.fusion.groups for value in group.values
-        )
+        and not any(moves_rows(value) for group in part.plan.fusion.groups for value in group.values)
         and all(
             not isinstance(call, ControlCall) and call.by_rows and call.kernel.row_tasks for call in phases[0]
         )

@@ -263,9 +263,16 @@ def _plan_cond(plan: Plan, node: Node) -> Control:
     return _control(node, parts, [], _root(plan, node.inputs[0]))
 
 
+def _computed(value: Value, resolve: Resolver) -> Value:
+    """The value as one that a kernel computes, beside others at the same points, rather than a copy at the end."""
+    view = resolve(value)
+    in_place = view.root.primitive not in SOURCES and is_whole(view, value)
+    return value if in_place else p.stop_gradient(value)
+
+
 def _nested(outer: Plan, shares: _Shares, results: list[tuple[Value, Value]]) -> Nested:
     """The plan of a nested graph that writes each result into the memory beside it."""
-    made = decompose([value for value, _ in results], shares.resolve)
+    made = [_computed(value, shares.resolve) for value in decompose([v for v, _ in results], shares.resolve)]
     fusion = fuse(made, (), shares.resolve)
     join_parts(fusion)
     carried = tuple(

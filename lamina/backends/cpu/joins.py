@@ -15,15 +15,15 @@ from lamina.ir.graph import Value
 def join_parts(fusion: Fusion) -> None:
     """Let the kernels that compute the parts of concatenations write them in place, and drop the others."""
     for group in list(fusion.groups):
-        if len(group.values) != 1:
+        if not all(value.primitive is p.concatenate for value in group.values):
             continue
-        (value,) = group.values
-        if value.primitive is not p.concatenate:
-            continue
-        found = _source(fusion, group, value)
-        if found is not None:
-            found.joins[value] = _join(fusion, value)
-            fusion.home[value] = found
+        for value in list(group.values):
+            found = _source(fusion, group, value)
+            if found is not None:
+                found.joins[value] = _join(fusion, value)
+                fusion.home[value] = found
+                del group.values[value]
+        if not group.values:
             fusion.groups.remove(group)
     fusion.link()
 

@@ -131,9 +131,22 @@ def _keeps_rows(fusion: Fusion, group: Group, rows: Rows) -> bool:
     return all(
         fusion.resolve(operand).root not in fusion.home
         for value in group.values
-        if value.primitive in WINDOWED
+        if moves_rows(value)
         for operand in value.node.inputs
     )
+
+
+def _is_beside(value: Value) -> bool:
+    """Whether a concatenation puts its parts beside each other, so that rows remain rows."""
+    if value.primitive is not p.concatenate:
+        return False
+    first = next((axis for axis, extent in enumerate(value.shape) if extent != 1), value.ndim)
+    return first < value.node.attributes["axis"]
+
+
+def moves_rows(value: Value) -> bool:
+    """Whether a value's rows may come from other rows of its operands."""
+    return value.primitive in WINDOWED and not _is_beside(value)
 
 
 def _rows_are_free(dot: Node, rows: Rows) -> bool:
@@ -162,7 +175,7 @@ def _read_across(fusion: Fusion, group: Group, rows: Rows) -> dict[Value, None]:
             view = fusion.resolve(operand)
             if view.root.primitive is p.iota or fusion.is_local(group, value, operand):
                 continue
-            if value.primitive in WINDOWED:
+            if moves_rows(value):
                 elsewhere = not (rows.in_turns and _reads_own_row(value, position))
             else:
                 elsewhere = value.node is group.head and position == 1 and not _sums_images(group)
@@ -194,4 +207,4 @@ def same_rows(operand: Value, view: View, count: int) -> bool:
     return axes[0][1] == length and lowest >= 0 and highest < length
 
 
-__all__ = ["Rows", "find_rows", "same_rows"]
+__all__ = ["Rows", "find_rows", "moves_rows", "same_rows"]
