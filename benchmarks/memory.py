@@ -1,8 +1,7 @@
-"""Whether memory grows: over a million predictions, and over a thousand models; and what attention takes.
+"""Whether memory grows: over a million predictions, and over a thousand models.
 
 python -m benchmarks.memory [--quick]. Each part runs in a process of its own, warms up, and then compares the
-memory of the process (its resident set) before and after. Attention: all that a training step needs besides
-weights and data, at length 2048, beside the matrix of scores.
+memory of the process (its resident set) before and after.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-import lamina
 from benchmarks.harness import Figure, conclude, in_fresh_process, is_quick
 from benchmarks.peers.data import classification
 from benchmarks.peers.lamina import make_model
@@ -27,7 +25,6 @@ SIZES = [20, 64, 64, 2]
 # A few widths, so that models share compiled code with some of those before them, but not with all.
 WIDTHS = (16, 24, 32, 48, 64)
 PREDICTIONS, MODELS = 1_000_000, 1_000
-LENGTH = 2048
 # What the allocator moves about by itself.
 NOISE_MEGABYTES = 1.0
 
@@ -86,23 +83,9 @@ def models(count: int) -> dict[str, float]:
     return _growth(run, count, 50)
 
 
-def attention(length: int) -> dict[str, float]:
-    """Megabytes that a training step of causal attention needs besides weights and data; and of scores."""
-    heads, size = 4, 64
-    inputs = lamina.Input((length, heads * size))
-    outputs = lamina.layers.MultiHeadAttention(heads, size)(inputs, inputs, use_causal_mask=True)
-    model = lamina.Model(inputs, outputs)
-    model.compile("adam", "mse")
-    x = np.zeros((1, length, heads * size), np.float32)
-    model.fit(x, x, batch_size=1, verbose=0)
-    (program,) = model.compile_report().programs
-    return {"step": program.arena_bytes / 1e6, "scores": heads * length**2 * 4 / 1e6}
-
-
 PARTS: dict[str, Callable[[int], dict[str, float]]] = {
     "predictions": predictions,
     "models": models,
-    "attention": attention,
 }
 
 
@@ -116,12 +99,6 @@ def measure(counts: dict[str, int]) -> tuple[list[Figure], dict[str, Any]]:
         Figure(f"growth over {counts[part]:,} {part}", memory["growth"], targets[part], "MB")
         for part, memory in found.items()
     ]
-    found["attention"] = in_fresh_process("benchmarks.memory", "attention", str(LENGTH))
-    step, scores = (found["attention"][name] for name in ("step", "scores"))
-    print(f"  attention, length {LENGTH}: {step:.1f} MB for a training step; its scores are {scores:.1f} MB")
-    figures.append(
-        Figure(f"attention, length {LENGTH}: memory of a step, of its scores", step / scores, 0.5, "x")
-    )
     return figures, found
 
 

@@ -3,7 +3,8 @@
 python -m benchmarks.training_memory [--quick]. Each measurement is a process of its own, with an empty code
 cache. It imports the library and makes the data, and then counts from there how much further the most memory
 that the process ever had (the high-water mark of its resident set) goes: compiling, weights, the optimizer
-and everything between are in it, the library's own code is not.
+and everything between are in it, the library's own code is not. Of attention it is what a step of training
+works in besides weights and data, beside the matrix of its scores, which grows with the length's square.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ LENGTHS = (100, 200, 400, 800)
 LONG: dict[str, Any] = {"recurrent": "lstm", "batch": 16, "steps": 4, "epochs": 1}
 # Twice the length may take twice the memory, and a little for what does not come out even.
 LINEAR = 1.1
+ATTENTION_LENGTHS = (1024, 2048)
 
 
 def _mark(name: str) -> float:
@@ -83,15 +86,57 @@ def lengths() -> tuple[list[Figure], dict[str, Any]]:
     return [figure], {"lstm by length": grown}
 
 
+def attention_step(length: int) -> dict[str, float]:
+    """Megabytes that a training step of causal attention works in besides weights and data; and of scores."""
+    import numpy as np
+
+    import lamina
+
+    heads, size = 4, 64
+    inputs = lamina.Input((length, heads * size))
+    outputs = lamina.layers.MultiHeadAttention(heads, size)(inputs, inputs, use_causal_mask=True)
+    model = lamina.Model(inputs, outputs)
+    model.compile("adam", "mse")
+    x = np.zeros((1, length, heads * size), np.float32)
+    model.fit(x, x, batch_size=1, verbose=0)
+    (program,) = model.compile_report().programs
+    return {"step": program.arena_bytes / 1e6, "scores": heads * length**2 * 4 / 1e6}
+
+
+def attention() -> tuple[list[Figure], dict[str, Any]]:
+    found: dict[int, dict[str, float]] = {}
+    for length in ATTENTION_LENGTHS:
+        with tempfile.TemporaryDirectory() as cache:
+            arguments = ("attention", str(length))
+            found[length] = in_fresh_process("benchmarks.training_memory", *arguments, LAMINA_CACHE_DIR=cache)
+        step, scores = found[length]["step"], found[length]["scores"]
+        print(f"  attention, length {length}: {step:.1f} MB; its scores are {scores:.1f} MB", flush=True)
+    short, long = (found[length]["step"] for length in ATTENTION_LENGTHS)
+    title = f"attention, length {ATTENTION_LENGTHS[-1]}"
+    figures = [
+        Figure(
+            f"{title}: memory of a step, of its scores",
+            long / found[ATTENTION_LENGTHS[-1]]["scores"],
+            0.5,
+            "x",
+        ),
+        Figure(f"{title}: memory of a step, of half the length's", long / short, 2 * LINEAR, "x"),
+    ]
+    return figures, {"attention by length": found}
+
+
 def main() -> None:
     print("Memory that an epoch adds at most")
     figures, results = networks()
-    more, found = lengths()
-    conclude("training_memory", [*figures, *more], {**results, **found})
+    for part in (lengths, attention):
+        more, found = part()
+        figures, results = [*figures, *more], {**results, **found}
+    conclude("training_memory", figures, results)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        print(json.dumps(peak(sys.argv[1], json.loads(sys.argv[2]))))
+        measure = attention_step if sys.argv[1] == "attention" else partial(peak, sys.argv[1])
+        print(json.dumps(measure(json.loads(sys.argv[2]))))
     elif os.name == "posix":
         main()

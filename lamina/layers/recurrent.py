@@ -14,6 +14,7 @@ from lamina.core.serialization import deserialize_object, serialize_object
 from lamina.layers.call_arguments import signature_of
 from lamina.layers.input_spec import describe_layer
 from lamina.layers.layer import Layer
+from lamina.layers.recurrent_cells import RecurrentCell
 from lamina.layers.registry import REGISTRY
 from lamina.layers.tracking import untracked
 from lamina.variables import Variable
@@ -167,10 +168,12 @@ class RNN(Layer):
         cell = self.cell
         prepare_masks(cell, sequences[:, 0], initial_state, training)
         try:
-            if hasattr(cell, "project_sequence"):
+            # Time comes first, so that what belongs to a step lies together.
+            sequences = ops.swapaxes(sequences, 0, 1)
+            in_parts = isinstance(cell, RecurrentCell) and type(cell).call is RecurrentCell.call
+            if in_parts:
                 # The product of the inputs with their weights does not need the states: one for all times.
-                sequences = cell.project_sequence(sequences, training)
-
+                sequences = cell.project(sequences, training)
                 step: Step = partial(cell.step, training=training)
             else:
                 step = cell_step(cell, training)
@@ -183,7 +186,7 @@ class RNN(Layer):
                 unroll=self.unroll,
                 keep_all=self.return_sequences,
                 zero_masked=self.zero_output_for_mask,
-                output_is_state=getattr(cell, "output_is_state", False),
+                output_is_state=in_parts,
                 output_size=_as_tuple(self._output_size()),
             )
         finally:
@@ -278,19 +281,19 @@ def loop(
     output_is_state: bool,
     output_size: Sequence[int],
 ) -> tuple[Any, Any, list[Any]]:
-    """`step` along the time of (batch, time, ...): (last output, all outputs or None, last states).
+    """`step` along the time of (time, batch, ...): (last output, all outputs or None, last states).
 
-    mask: (batch, time, ...), False where a step is skipped. output_is_state: whether the output of a step is
-    its first new state; then no other output is carried along. The outputs of a loop backwards come in the
-    order in which they are computed.
+    The outputs are (batch, time, ...). mask: (batch, time, ...), False where a step is skipped.
+    output_is_state: whether the output of a step is its first new state; then no other output is carried
+    along. The outputs of a loop backwards come in the order in which they are computed.
     """
-    slices = [ops.swapaxes(sequences, 0, 1)]
+    slices = [sequences]
     if mask is not None:
         mask = ops.cast(mask, "bool")
         while len(mask.shape) > 2:  # a step counts if any of its entries does
             mask = ops.any(mask, axis=-1)
         slices.append(ops.swapaxes(mask, 0, 1))
-    carried = [] if output_is_state else [ops.zeros((sequences.shape[0], *output_size), states_dtype(states))]
+    carried = [] if output_is_state else [ops.zeros((sequences.shape[1], *output_size), states_dtype(states))]
 
     def body(carry: tuple[Any, Any], x: list[Any]) -> tuple[Any, Any]:
         before, last = carry

@@ -23,7 +23,6 @@ class RecurrentCell(Layer):
     """
 
     gates = 1
-    output_is_state = True
     # Masks of the sequence under way: for the inputs and for the state, one or one per gate; None for none.
     _input_masks: list[Any] | None = None
     _state_masks: list[Any] | None = None
@@ -117,7 +116,7 @@ class RecurrentCell(Layer):
                 self.drop_masks()
 
     def project(self, inputs: Any, training: Any) -> Any:
-        """(..., features) -> (..., gates * units): the part that needs no state."""
+        """(..., features) -> (..., gates * units): the part that needs no state; for one step or for all."""
         if self._input_masks is None or not training:
             projected = ops.matmul(inputs, self.kernel)
         elif len(self._input_masks) == 1:
@@ -128,15 +127,6 @@ class RecurrentCell(Layer):
             projected = ops.concatenate([ops.matmul(x, part) for x, part in zip(masked, parts)], axis=-1)
         bias = self._input_bias()
         return projected if bias is None else ops.add(projected, bias)
-
-    def project_sequence(self, sequences: Any, training: Any) -> Any:
-        """`project` for all times at once: (batch, time, features) -> (batch, time, gates * units)."""
-        kept = self._input_masks
-        self._hold(None if kept is None else [ops.expand_dims(mask, 1) for mask in kept], self._state_masks)
-        try:
-            return self.project(sequences, training)
-        finally:
-            self._hold(kept, self._state_masks)
 
     def step(self, projected: Any, states: Any, training: Any) -> tuple[Any, Any]:
         """(output, new states) from the projected inputs and the states before."""

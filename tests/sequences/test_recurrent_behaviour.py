@@ -180,3 +180,18 @@ def test_ops_are_free_in_functions_of_models():
     lstm = layers.LSTM(3)
     summed = lamina.function(lambda x: ops.sum(lstm(x)))(X)
     np.testing.assert_allclose(summed, np.sum(lstm(X)), rtol=1e-5)
+
+
+def test_the_call_of_a_cell_derived_from_another_counts():
+    class Doubled(layers.LSTMCell):
+        def call(self, inputs, states, training=False):
+            output, states = super().call(inputs, states, training)
+            return 2 * output, states
+
+    lamina.utils.set_random_seed(3)
+    plain = layers.RNN(layers.LSTMCell(4, seed=1), return_sequences=True)
+    expected = plain(X)
+    doubled = layers.RNN(Doubled(4, seed=1), return_sequences=True)
+    doubled.build(X.shape)
+    doubled.set_weights(plain.get_weights())
+    np.testing.assert_allclose(doubled(X), 2 * expected, rtol=1e-6)

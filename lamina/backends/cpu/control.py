@@ -264,7 +264,7 @@ def _plan_cond(plan: Plan, node: Node) -> Control:
 
 
 def _computed(value: Value, resolve: Resolver) -> Value:
-    """The value as one that a kernel computes, beside others at the same points, rather than a copy at the end."""
+    """The value as one that a kernel computes, beside others at the same points, not copied at the end."""
     view = resolve(value)
     in_place = view.root.primitive not in SOURCES and is_whole(view, value)
     return value if in_place else p.stop_gradient(value)
