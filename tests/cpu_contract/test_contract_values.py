@@ -57,6 +57,15 @@ def test_one_row(k: int, b: str, level: str) -> None:
     contract_cases.check(case, contract_cases.run(case, contract_cases.target_of(level)))
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "bool"])
+@pytest.mark.parametrize(("n", "k"), [(3, 131), (10, 1600), (20, 64), (45, 77), (60, 40)])
+def test_one_row_of_few_columns(n: int, k: int, dtype: str, level: str) -> None:
+    """Long sums, each made in several strands."""
+    case = Case(1, n, k, b="gaps" if n == 20 else "rows", dtype=dtype)
+    contract_cases.check(case, contract_cases.run(case, contract_cases.target_of(level)))
+
+
 @pytest.mark.parametrize(
     "case",
     [

@@ -4,7 +4,7 @@ import pytest
 from robust_models import classes, classifier, state_of
 
 from lamina import Sequential, layers
-from lamina.backends.cpu import executable, threads
+from lamina.backends.cpu import executable
 from lamina.callbacks import LambdaCallback
 from lamina.core.config import config
 from lamina.utils import set_random_seed
@@ -35,8 +35,13 @@ def shared(monkeypatch):
     monkeypatch.setattr(executable, "WORTH_SHARING", 0.0)
     monkeypatch.setattr(executable, "WORTH_WAKING", 0.0)
     monkeypatch.setattr(executable.Pace, "choose", lambda self: self.workers)
-    used, run = [], threads.pool.run
-    monkeypatch.setattr(threads.pool, "run", lambda jobs: (used.append(len(jobs)), run(jobs))[1])
+    used, run = [], executable.CpuExecutable._call_together
+
+    def noted(self, frame, workers):
+        used.append(workers)
+        return run(self, frame, workers)
+
+    monkeypatch.setattr(executable.CpuExecutable, "_call_together", noted)
     return used
 
 

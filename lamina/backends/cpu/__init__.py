@@ -11,8 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,6 @@ from lamina.backends.cpu.executable import CpuExecutable, Layout
 from lamina.backends.cpu.target import Target
 from lamina.core.config import config
 from lamina.core.dtypes import to_numpy
-from lamina.core.version import __version__
 
 __all__ = ["CpuBackend", "CpuExecutable"]
 
@@ -36,7 +33,7 @@ class CpuBackend:
     def compile(self, program: Program, key: str) -> CpuExecutable:
         start = time.perf_counter()
         target = Target.host()
-        entry = cache.key(key, target.key, __version__, *_revisions())
+        entry = cache.key(key, target.key, *cache.revisions())
         found = None if config.debug else cache.read(entry)
         if found is None:
             head, blob = _build(program, target)
@@ -125,23 +122,6 @@ def _executable(program: Program, target: Target, head: dict[str, Any], blob: by
         target=str(target),
     )
     return CpuExecutable(program, jit.load(blob[: head["code_bytes"]]), layout, constants, report)
-
-
-@lru_cache(maxsize=1)
-def _revisions() -> tuple[str, ...]:
-    """What else the code depends on: llvmlite's version, and this compiler's own sources.
-
-    The package alone loads nothing of LLVM; importlib.metadata would take twenty times as long.
-    """
-    import llvmlite
-
-    package = Path(__file__).parents[2]
-    sources = [
-        *sorted((package / "backends" / "cpu").glob("*.py")),
-        *sorted((package / "passes").glob("*.py")),
-    ]
-    stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
-    return str(llvmlite.__version__), *stamps
 
 
 def _dump(

@@ -17,16 +17,19 @@ SPINS = 1000  # pauses before yielding: some ten microseconds
 YIELDS = 4000
 
 
-def emit(module: Module, target: Target) -> None:
-    """Add `void barrier(ptr context, i64 threads)`."""
+def pause(module: Module, target: Target) -> str:
+    """The instruction with which a waiting processor rests for a moment."""
     if target.is_x86:
         module.declare("llvm.x86.sse2.pause", "void", [])
-        pause = "call void @llvm.x86.sse2.pause()"
-    elif target.is_arm64:
+        return "call void @llvm.x86.sse2.pause()"
+    if target.is_arm64:
         module.declare("llvm.aarch64.isb", "void", ["i32"])
-        pause = "call void @llvm.aarch64.isb(i32 15)"
-    else:
-        pause = 'fence syncscope("singlethread") seq_cst'
+        return "call void @llvm.aarch64.isb(i32 15)"
+    return 'fence syncscope("singlethread") seq_cst'
+
+
+def emit(module: Module, target: Target) -> None:
+    """Add `void barrier(ptr context, i64 threads)`."""
     module.functions["barrier"] = f"""define internal void @barrier(ptr %context, i64 %threads) #0 {{
 entry:
   %arrived = getelementptr i64, ptr %context, i64 {int(Slot.ARRIVED)}
@@ -51,7 +54,7 @@ spin:
   %eager = icmp slt i64 %round, {SPINS}
   br i1 %eager, label %pause, label %patient
 pause:
-  {pause}
+  {pause(module, target)}
   br label %again
 patient:
   %early = icmp slt i64 %round, {SPINS + YIELDS}

@@ -13,10 +13,12 @@ import json
 import os
 import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lamina.core.config import config
+from lamina.core.version import __version__
 
 MAGIC = b"LAMINA1\n"
 LARGEST_TOTAL = 512 << 20  # bytes kept; the entries not used for longest go first
@@ -43,6 +45,23 @@ def key(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def revisions() -> tuple[str, ...]:
+    """What all code depends on besides its key: the version, llvmlite's, and this compiler's own sources.
+
+    The package alone loads nothing of LLVM; importlib.metadata would take twenty times as long.
+    """
+    import llvmlite
+
+    package = Path(__file__).parents[2]
+    sources = [
+        *sorted((package / "backends" / "cpu").glob("*.py")),
+        *sorted((package / "passes").glob("*.py")),
+    ]
+    stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
+    return __version__, str(llvmlite.__version__), *stamps
 
 
 def read(name: str) -> tuple[dict[str, Any], bytes] | None:

@@ -1,5 +1,5 @@
-"""The record through which Python and a running program talk: 64-bit slots, those that threads fight over
-apart.
+"""The records through which Python, running programs and their threads talk: 64-bit slots, those that threads
+fight over apart.
 """
 
 from __future__ import annotations
@@ -37,3 +37,45 @@ class Slot(IntEnum):
     ARRIVED = 64  # threads at the barrier
     GENERATION = 80  # barriers passed
     SIZE = 96
+
+
+class Answer(IntEnum):
+    """What `hurry` says."""
+
+    DONE = 0
+    TAKEN = 1  # another run has the workers
+    AWAY = 2  # a worker sleeps, or has given its processor away
+
+
+class State(IntEnum):
+    """What a worker is doing. It goes from READY to AWAY and ASLEEP itself, and back to READY; a run goes
+    by way of HELD, or at once, to POSTED, and the worker back to READY.
+    """
+
+    ASLEEP = 0
+    WAKING = 1  # somebody is about to wake it
+    READY = 2  # it looks at its desk
+    AWAY = 3  # it gave its processor away, and will look again
+    HELD = 4  # somebody is about to post a run
+    POSTED = 5  # there is a run on the desk; it is READY when done
+
+
+class Desk(IntEnum):
+    """The record of a worker, in units of 8 bytes."""
+
+    STATE = 0
+    PROGRAM = 1
+    CONTEXT = 2
+    NUMBER = 3  # its thread number
+    THREADS = 4
+    WOKEN = 5  # whether `post` or `rouse` found it asleep
+    SIZE = 16
+
+
+class PoolRecord(IntEnum):
+    """The record of all workers, in units of 8 bytes."""
+
+    TABLE = 0  # of pointers to desks
+    YIELD = 1  # int yield(void)
+    BUSY = 8  # whether a run has the workers
+    SIZE = 16

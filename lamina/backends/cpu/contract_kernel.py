@@ -12,6 +12,7 @@ from lamina.backends.cpu.contract_sums import (
     TileSums,
     load_operand,
     piece_mask,
+    strands_of,
     valid_mask,
 )
 from lamina.backends.cpu.contract_walk import counted, divide, runs_in_block, start_of, tasks
@@ -104,7 +105,12 @@ class TileKernel:
         distances = [row * spec.a_strides[1] for row in range(rows)]
         if self.plan.by_rows and spec.k >= FETCH_DEPTH:
             self.sums.fetch(range(rows), panel, corner)
-        sums = self.sums.accumulate(distances, panel, a, b, [Step(spec.k, spec.a_strides[2], step)])
+        next_product = Step(spec.k, spec.a_strides[2], step)
+        # Of many rows all get the same bits, whatever tile they are in.
+        if spec.m == 1 and strands_of(len(panel.pieces), spec.k) > 1:
+            sums = self.sums.in_strands(distances, panel, a, b, next_product)
+        else:
+            sums = self.sums.accumulate(distances, panel, a, b, [next_product])
         if not self.rolled:
             self.sums.finish(sums, range(rows), panel, corner)
             return

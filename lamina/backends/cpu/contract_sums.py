@@ -29,6 +29,7 @@ from lamina.backends.cpu.target import Target
 from lamina.core import dtypes
 
 Epilogue = Callable[[Builder, Register, Place], None]
+MULTIPLY_ADDS_IN_FLIGHT = 8
 LONG = 700  # lines of LLVM text: about 10 ms of compile time
 
 
@@ -80,6 +81,17 @@ def load_operand(
     return math.widen(builder, value, dtype, target) if dtype in ("float16", "bfloat16") else value
 
 
+def strands_of(sums: int, products: int) -> int:
+    """In how many strands a tile of so many vectors of sums should be added up: 1, 2, 4 or 8.
+
+    A processor begins two multiply-adds in each cycle, and has the result after four.
+    """
+    strands = 1
+    while strands * sums <= MULTIPLY_ADDS_IN_FLIGHT // 2 and products >= 16 * strands:
+        strands *= 2
+    return strands
+
+
 class TileSums:
     """Emits the sums of tiles, and hands them to the epilogue.
 
@@ -124,6 +136,46 @@ class TileSums:
         if any(step.count == 0 for step in steps):
             return found
         return self._steps(rows, panel, steps, [*found, a, b])
+
+    def in_strands(
+        self, rows: Sequence[int], panel: Panels, a: Register, b: Register, step: Step
+    ) -> list[Register]:
+        """The sums of a tile so small that each product would wait for the one before it.
+
+        Several strands of every sum, each of which takes each `strands`-th product, are added at the end.
+        """
+        builder, count = self.builder, step.count
+        assert isinstance(count, int)
+        strands = strands_of(len(rows) * len(panel.pieces), count)
+        zeros = self.zeros(len(rows), panel)
+        width = len(zeros)
+
+        def products(number: int, here: Register, there: Register, sums: list[Register]) -> list[Register]:
+            """`sums` of all strands with the next products of the first `number` of them."""
+            for strand in range(number):
+                x = builder.pointer(here, strand * step.a, ELEMENT[self.a.dtype])
+                y = builder.pointer(there, strand * step.b, ELEMENT[self.b.dtype])
+                own = slice(strand * width, (strand + 1) * width)
+                sums[own] = self._products(rows, panel, x, y, sums[own])
+            return sums
+
+        with builder.loop(0, count // strands, 1, [*zeros * strands, a, b]) as loop:
+            *sums, here, there = loop.carried
+            loop.next = [
+                *products(strands, here, there, sums),
+                builder.pointer(here, strands * step.a, ELEMENT[self.a.dtype]),
+                builder.pointer(there, strands * step.b, ELEMENT[self.b.dtype]),
+            ]
+        *sums, here, there = loop.results
+        sums = products(count % strands, here, there, sums)
+        while len(sums) > width:
+            half = len(sums) // 2
+            sums = [self._sum(x, y) for x, y in zip(sums[:half], sums[half:])]
+        return sums
+
+    def _sum(self, x: Register, y: Register) -> Register:
+        kind = "or" if x.element == "i1" else "fadd" if is_floating(x.type) else "add"
+        return self.builder.op(kind, x, y)
 
     def _steps(
         self, rows: Sequence[int], panel: Panels, steps: Sequence[Step], carried: list[Register]

@@ -9,7 +9,9 @@ from itertools import product
 from math import ceil, prod
 
 from lamina.backends.cpu.contract_plan import (
+    FEW_TASKS,
     MOST_TASKS,
+    SMALL_TASK_FLOPS,
     TASK_FLOPS,
     Panels,
     Tiles,
@@ -299,3 +301,8 @@ def collapsed(steps: Sequence[StepAxis]) -> tuple[StepAxis, ...]:
 def wanted_tasks(flops: int) -> int:
     """Enough for many threads, none below about ten microseconds."""
     return max(1, min(flops // TASK_FLOPS, MOST_TASKS))
+
+
+def few_tasks(flops: int) -> int:
+    """A few smaller ones, so that even one image is shared by threads that are running already."""
+    return max(wanted_tasks(flops), min(flops // SMALL_TASK_FLOPS, FEW_TASKS))

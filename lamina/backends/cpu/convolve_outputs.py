@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from lamina.backends.cpu.contract_plan import Panels, round_up, split_rows, sum_dtype
+from lamina.backends.cpu.contract_plan import FEW_TASKS, Panels, round_up, split_rows, sum_dtype
 from lamina.backends.cpu.contract_sums import Epilogue, Step, Stored, TileSums
 from lamina.backends.cpu.contract_walk import counted, divide, tasks
 from lamina.backends.cpu.convolve_boxes import (
@@ -16,7 +16,7 @@ from lamina.backends.cpu.convolve_boxes import (
     StepAxis,
     best_tile,
     collapsed,
-    wanted_tasks,
+    few_tasks,
 )
 from lamina.backends.cpu.convolve_pack import Packer
 from lamina.backends.cpu.convolve_walk import Side, Walk, distances, places_of, row_of
@@ -94,7 +94,10 @@ def plan_outputs(spec: ConvolveSpec, target: Target) -> OutputPlan:
     runs = [split_rows(extent, side) for extent, side in zip(extents, sides)]
     counts = [sum(run.count for run in axis) for axis in runs]
     blocks = list(counts)
-    wanted = ceil(wanted_tasks(spec.flops) / ceil(panel_count / column_block))
+    wanted = few_tasks(spec.flops)
+    if counts[0] < wanted <= FEW_TASKS and not spec.is_padded and not spec.spread:
+        column_block = ceil(column_block / ceil(wanted / counts[0]))
+    wanted = ceil(wanted / ceil(panel_count / column_block))
     blocks[0] = max(1, counts[0] // wanted)
     bands = ceil(wanted / ceil(counts[0] / blocks[0]))
     channels = spec.channels * spec.groups

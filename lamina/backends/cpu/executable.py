@@ -12,38 +12,23 @@ import numpy as np
 
 from lamina.backends.base import Array, Program, Report, StepsResult, check_arrays
 from lamina.backends.cpu import host, threads
-from lamina.backends.cpu.context import COUNTER_BYTES, Slot
+from lamina.backends.cpu.context import COUNTER_BYTES, Answer, Slot
 from lamina.backends.cpu.image import Code
-from lamina.backends.cpu.pace import Pace
+from lamina.backends.cpu.memory import address, aligned
+from lamina.backends.cpu.pace import Burst, Pace
 from lamina.core import dtypes
 from lamina.core.config import config
 from lamina.core.interrupts import deferred_interrupts
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
-# Estimated nanoseconds of a run from which waking other threads pays; and of a step, inside a run of many.
+# Estimated nanoseconds of a run from which waking other threads pays; and of a step from which sharing it
+# with threads that are awake does.
 WORTH_WAKING = 150_000.0
 WORTH_SHARING = 20_000.0
 # Shorter runs measure how fast threads wake, not how fast they work.
 STEPS_THAT_COUNT = 4
 NANOSECONDS_THAT_COUNT = 500_000
-
-
-def aligned(size: int) -> Array:
-    """`size` bytes that start at a multiple of 64."""
-    block = np.empty(size + 64, np.uint8)
-    start = -address(block) % 64
-    return block[start : start + size]
-
-
-def address(array: Array) -> int:
-    """Where a contiguous array begins. NumPy's own ways to say it take five times as long."""
-    buffer: Any = array
-    try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-    except (TypeError, ValueError):  # read-only, empty, or of a dtype without a buffer format
-        where: int = array.__array_interface__["data"][0]
-        return where
 
 
 class Layout:
@@ -113,11 +98,11 @@ class CpuExecutable:
         self._code = code
         self._layout = layout
         self._constants = [_copied(array) for array in constants]
-        self._entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
-            code.address("run")
-        )
+        self._address = code.address("run")
+        self._entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(self._address)
         self._workers = config.num_threads or layout.cores
         self._pace = Pace(self._workers)
+        self._burst = Burst(self._workers)
         self._frames: list[Frame] = []
         self._running: set[Frame] = set()
         self._output_types = [(value.shape, dtypes.to_numpy(value.dtype)) for value in program.outputs]
@@ -225,17 +210,44 @@ class CpuExecutable:
         context[Slot.DONE] = 0
         context[Slot.STOP] = 0
         context[Slot.ABORT] = 0
-        frame.counters.fill(0)
+        if self._layout.claims:
+            frame.counters.fill(0)
         step = self._layout.nanoseconds
-        shared = self._workers > 1 and step >= WORTH_SHARING and step * steps >= WORTH_WAKING
-        workers = self._pace.choose() if shared else 1
+        if self._workers == 1 or step < WORTH_SHARING:
+            self._entry(frame.address, 0, 1)
+        elif step * steps < WORTH_WAKING:
+            self._call_soon(frame)
+        else:
+            self._call_paced(frame)
+        if host.failures:
+            host.raise_failure(frame.address + 8 * Slot.FLAG)
+
+    def _call_soon(self, frame: Frame) -> None:
+        """A short run: shared if the workers are looking for one."""
+        burst = self._burst
+        start = time.perf_counter_ns()
+        workers = burst.choose(start)
+        answer = Answer.AWAY
+        if workers > 1:
+            frame.slots[Slot.ARRIVED] = 0
+            answer = threads.pool.hurry(self._address, frame.address, workers)
+            if answer == Answer.AWAY:
+                with deferred_interrupts():
+                    threads.pool.rouse(workers)
+        if answer != Answer.DONE:
+            self._entry(frame.address, 0, 1)
+        burst.note(workers if answer == Answer.DONE else 1, start, time.perf_counter_ns())
+
+    def _call_paced(self, frame: Frame) -> None:
+        """A longer run: the workers are woken where that pays."""
+        context = frame.slots
+        workers = self._pace.choose()
         start = time.perf_counter_ns()
         # Another program may be using the workers; one thread gives the same bits, only later.
         free = workers > 1 and self._call_together(frame, workers)
         if not free:
             self._entry(frame.address, 0, 1)
-        host.raise_failure(frame.address + 8 * Slot.FLAG)
-        if not shared or not (free or workers == 1):
+        if not (free or workers == 1):
             return
         nanoseconds, done = time.perf_counter_ns() - start, context[Slot.DONE]
         if done >= STEPS_THAT_COUNT or (done and nanoseconds >= NANOSECONDS_THAT_COUNT):
@@ -243,21 +255,13 @@ class CpuExecutable:
 
     def _call_together(self, frame: Frame, workers: int) -> bool:
         """Run on that many threads; False when another program is using them."""
+        frame.slots[Slot.ARRIVED] = 0
+        answer = threads.pool.hurry(self._address, frame.address, workers)
+        if answer != Answer.AWAY:
+            return answer == Answer.DONE
         # Ctrl-C between sending the others off and joining them would leave them waiting for ever.
         with deferred_interrupts():
-            if not threads.pool.lock.acquire(blocking=False):
-                return False
-            try:
-                frame.slots[Slot.ARRIVED] = 0
-                entry, where = self._entry, frame.address
-                threads.pool.run([_job(entry, where, number, workers) for number in range(workers)])
-            finally:
-                threads.pool.lock.release()
-        return True
-
-
-def _job(entry: Any, where: int, number: int, workers: int) -> threads.Job:
-    return lambda: entry(where, number, workers)
+            return threads.pool.run(self._address, frame.address, workers)
 
 
 def _copied(array: Array) -> Array:

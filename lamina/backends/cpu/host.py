@@ -21,7 +21,7 @@ from lamina.ir import primitives as p
 Array = np.ndarray[Any, Any]
 Type = tuple[np.dtype[Any], tuple[int, ...]]
 
-_failures: dict[int, BaseException] = {}  # by the address of the flag of the frame
+failures: dict[int, BaseException] = {}  # by the address of the flag of the frame
 
 
 @lru_cache(maxsize=1024)
@@ -57,7 +57,7 @@ def _call_back(description: int, length: int, table: int, flag: int) -> None:
             for _ in range(count):
                 _memory(next(targets), kind)[...] = result
     except BaseException as error:
-        _failures[flag] = error
+        failures[flag] = error
         ctypes.c_int32.from_address(flag).value = 1
 
 
@@ -73,6 +73,6 @@ def address() -> int:
 
 def raise_failure(flag: int) -> None:
     """Raise what a call within this frame raised, if one did."""
-    error = _failures.pop(flag, None)
+    error = failures.pop(flag, None)
     if error is not None:
         raise error

@@ -241,6 +241,10 @@ class Code:
             struct.pack_into("<Q", block, offset, word + self.base)
         seal(bytes(block))
 
+    def outlives_exit(self) -> None:
+        """Leave the code in memory when the interpreter ends: threads may still be in it."""
+        self._release.atexit = False
+
     def address(self, name: str) -> int:
         """The address of a function or constant; KeyError when there is none of that name."""
         if name not in self._symbols:
