@@ -43,11 +43,17 @@ def test_where_sharing_is_slower_most_runs_stay_alone():
 
 @pytest.fixture
 def shared_product(monkeypatch):
-    """(a function that runs a product, its pool's answers so far); only awake workers share it."""
+    """(a function that runs a product, its pool's answers so far); only awake workers share it.
+
+    They look for longer than usual, so that they meet runs on a busy machine too.
+    """
+    found = threads.functions()
+    monkeypatch.setattr(threads, "functions", lambda: found._replace(turns=100 * found.turns))
+    monkeypatch.setattr(threads, "pool", threads.Pool())
     monkeypatch.setattr(executable, "WORTH_SHARING", 0.0)
     monkeypatch.setattr(executable, "WORTH_WAKING", 1e18)
     monkeypatch.setattr(executable.Burst, "choose", lambda self, now: self.workers)
-    monkeypatch.setitem(vars(config), "num_threads", 3)
+    monkeypatch.setitem(vars(config), "num_threads", 2)
     x, w = state((96, 64), "x"), state((64, 64), "w")
     run = compiled(Program("product", (w,), (x,), (product(x, w),)))
     answers, hurry = [], threads.pool.hurry
@@ -92,7 +98,7 @@ def test_workers_fall_asleep_and_are_woken_for_a_long_run(shared_product, monkey
     first = run()
     for _ in range(50):
         run()
-    desks = threads.pool._desks[:2]
+    desks = threads.pool._desks
     assert until(lambda: all(desk[Desk.STATE] == State.ASLEEP for desk in desks))
     run()
     assert answers[-1] == Answer.AWAY

@@ -12,8 +12,8 @@ from math import inf
 # the next but so many on.
 CLOSE_NANOSECONDS = 100_000
 CLOSE_RUNS = 8
-TRIAL = 32  # short runs on the number of threads that was slower lately ...
-STRETCH = 1000  # ... after so many on the faster one; more when it was much faster
+TRIAL = 16  # short runs on the number of threads that was slower lately ...
+STRETCH = 500  # ... after so many on the faster one; more when it was much faster
 LOOK_EVERY = 12  # runs between looks at the other number of threads; more when it was much slower
 
 
@@ -81,7 +81,7 @@ class Burst:
         self._ended = end
         if not self._close:  # memory and caches may be cold
             return
-        taken = float(end - start)
+        taken = max(float(end - start), 1.0)
         before = self._nanoseconds.get(count, taken)
         # A run that something else held up for long says little.
         self._nanoseconds[count] = before + 0.1 * (min(taken, 8 * before) - before)
@@ -93,5 +93,5 @@ class Burst:
         if self._is_trial:
             self._count, self._left = 1 if best > 1 else self.workers, TRIAL
             return
-        ratio = min(max(alone, together) / min(alone, together), 8.0)
+        ratio = min(max(alone, together) / min(alone, together), 4.0)
         self._count, self._left = best, int(STRETCH * ratio)
