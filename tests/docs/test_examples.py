@@ -92,22 +92,11 @@ def test_time_series(capsys, tmp_path):
 def test_small_resnet(capsys, tmp_path):
     """A few steps: that it runs, and that its pictures are as promised."""
     page = tmp_path / "page.html"
-    text = run(
-        "small_resnet.py",
-        capsys,
-        "--data",
-        "shapes",
-        "--rows",
-        320,
-        "--depth",
-        1,
-        "--epochs",
-        2,
-        "--page",
-        page,
-    )
+    text = run("small_resnet.py", capsys, "--rows", 320, "--depth", 1, "--epochs", 2, "--page", page)
     losses = numbers(r"loss: ([\d.]+)", text)
     assert losses[1] < losses[0]
+    naive, _ = both_numbers(r"accuracy ([\d.]+)", text)
+    assert 0.05 < naive < 0.4
     assert page.exists()
 
 
