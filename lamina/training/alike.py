@@ -18,19 +18,21 @@ from lamina.core.errors import LaminaError
 from lamina.training.arrays import Leaf, all_finite
 from lamina.training.data import Arrays, DataSet
 
-# For a product of longer vectors BLAS wakes threads, which then spin on the cores that training needs.
-_FEW = 8192
-
 Array = np.ndarray[Any, Any]
 Check = Callable[[], None]
 
 
 @dataclass
-class Slot:
-    """Room for one batch: its arrays, the same as vectors, and what the targets in them have to pass."""
+class Stretch:
+    """Some batches that lie one after another, and are looked at together.
 
+    count: how many. given: their arrays as they came. arrays: the same in the dtypes of the program. checks:
+    what the targets in them have to pass.
+    """
+
+    count: int
+    given: Arrays
     arrays: Arrays
-    flat: Arrays
     checks: Sequence[Check]
 
 
@@ -67,11 +69,16 @@ class Alike:
         self.batch = batch
         self._targets_checks = targets_checks
         self._pattern = _pattern(given)
+        self._places = tree.map_structure(lambda leaf: None if leaf is None else 0, given)
         leaves = [leaf for leaf in tree.leaves(given) if leaf is not None]
         self._kinds = [
             _kind(one, leaf, refuse) for one, leaf, refuse in zip(leaves, batch.leaves, finite, strict=True)
         ]
-        self._floats = any(kind.finite or kind.converted for kind in self._kinds)
+        self._looks = [(kind.shape, kind.dtype) for kind in self._kinds]
+        self._plain = all(kind.given is np.ndarray for kind in self._kinds)
+        # One tuple or list of arrays, as most batches are.
+        flat = type(given) in (tuple, list) and all(part == () for part in self._pattern[2])
+        self._row = type(given) if flat else None
 
     @staticmethod
     def possible(given: Any, batch: DataSet) -> bool:
@@ -83,63 +90,80 @@ class Alike:
             and all(_is_quick(one, leaf) for one, leaf in zip(leaves, batch.leaves))
         )
 
-    def arrays(self, given: Any) -> Arrays | None:
+    def arrays(self, given: Any) -> Sequence[Array] | None:
         """The arrays of `given`, if it looks as expected."""
-        found: list[Any] = []
-        if not _collect(given, self._pattern, found):
+        found: Any = []
+        if type(given) is self._row:
+            found = given
+        elif not _collect(given, self._pattern, found):
             return None
-        for place, (leaf, kind) in enumerate(zip(found, self._kinds)):
-            if type(leaf) is not kind.given:
+        if not self._plain:
+            try:
+                found = [np.asarray(leaf) for leaf in found] if self._same_types(found) else []
+            except (RuntimeError, TypeError, ValueError):  # the analysis will say why
                 return None
-            if kind.given is not np.ndarray:
-                try:
-                    found[place] = leaf = np.asarray(leaf)
-                except (RuntimeError, TypeError, ValueError):  # the analysis will say why
-                    return None
-            if leaf.shape != kind.shape or leaf.dtype != kind.dtype:
+        if len(found) != len(self._looks):
+            return None
+        for leaf, (shape, dtype) in zip(found, self._looks):
+            if type(leaf) is not np.ndarray or leaf.shape != shape or leaf.dtype != dtype:
                 return None
-        return found
+        return found  # type: ignore[no-any-return]
 
-    def slot(self, arrays: Arrays) -> Slot:
-        """A slot whose room is these arrays."""
+    def _same_types(self, found: Sequence[Any]) -> bool:
+        return all(type(leaf) is kind.given for leaf, kind in zip(found, self._kinds))
+
+    def room(self, arrays: Arrays) -> Arrays:
+        """Where batches are copied to, as they come, that shall end in these arrays.
+
+        The same, or others of as many rows where values have to be converted.
+        """
+        return [
+            np.empty((len(array), *kind.shape[1:]), kind.dtype) if kind.converted else array
+            for array, kind in zip(arrays, self._kinds)
+        ]
+
+    def stretch(self, given: Arrays, arrays: Arrays) -> Stretch:
+        """A stretch of batches: as they come, and where they shall be."""
         leaves = iter(leaf.with_array(array) for leaf, array in zip(self.batch.leaves, arrays))
         data = tree.map_structure(lambda leaf: None if leaf is None else next(leaves), self.batch.data)
-        return Slot(arrays, [array.reshape(-1) for array in arrays], self._targets_checks(data[1]))
+        count = len(arrays[0]) // self.batch.rows
+        return Stretch(count, given, arrays, self._targets_checks(data[1]))
 
-    def fill(self, arrays: Arrays, slot: Slot) -> bool:
-        """Copy the arrays into the slot; whether all values are right. If not, the analysis will say why."""
-        for array, kind in zip(arrays, self._kinds):
-            if kind.limits is not None and array.size:
+    def accept(self, stretch: Stretch) -> bool:
+        """Convert what was copied, and look at it: whether all values are right.
+
+        If not, the analysis of the batches will say why.
+        """
+        for kind, given, array in zip(self._kinds, stretch.given, stretch.arrays):
+            if kind.limits is not None and given.size:
                 low, high = kind.limits
-                if array.min() < low or array.max() > high:
+                if given.min() < low or given.max() > high:
                     return False
-        if not self._floats:
-            for array, target in zip(arrays, slot.arrays):
-                target[...] = array
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                for array, target, flat, kind in zip(arrays, slot.arrays, slot.flat, self._kinds):
-                    target[...] = array
-                    if kind.finite and not _all_finite(flat):
-                        return False
-        for target, kind in zip(slot.arrays, self._kinds):
-            if kind.some and not target.any():
+            if kind.converted:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    array[...] = given
+            if kind.finite and not _all_finite(array):
+                return False
+            if kind.some and not array.reshape(stretch.count, -1).any(axis=1).all():
                 return False
         try:
-            for check in slot.checks:
+            for check in stretch.checks:
                 check()
         except LaminaError:
             return False
         return True
 
+    def packed(self, arrays: Sequence[Array]) -> Any:
+        """Arrays nested as the batches came."""
+        rest = iter(arrays)
+        return tree.map_structure(lambda place: None if place is None else next(rest), self._places)
 
-def _all_finite(flat: Array) -> bool:
-    """Quicker than `all_finite` for one batch, inside of `errstate`."""
-    if flat.dtype.char not in "fd" or not flat.size:
-        return all_finite(flat)
-    if flat.size > _FEW:
-        return math.isfinite(flat.max()) and math.isfinite(flat.min())  # either is NaN if there is one
-    return math.isfinite(flat.dot(flat)) or all_finite(flat)
+
+def _all_finite(array: Array) -> bool:
+    """Quicker than `all_finite` for some batches."""
+    if array.dtype.char not in "fd" or not array.size:
+        return all_finite(array)
+    return math.isfinite(array.max()) and math.isfinite(array.min())  # either is NaN if there is one
 
 
 # --- what batches look like ------------------------------------------------------------------------

@@ -20,7 +20,10 @@ _RINGS_AHEAD = 8  # when batches of many sizes take turns
 _RINGS_KEPT = 4
 _PATIENCE = 0.5  # seconds to wait for a source to come back
 _SECONDS_OF_GATHERING = 0.005  # how long to wait for more batches when some are there
-_CALLS_AT_ONCE = 4  # into native code, that batches are made for at a time where no thread makes them
+# Calls into native code that batches are made for at a time, where no thread makes them; and where the calls
+# wake other threads, which takes longer than some batches lying in a farther cache.
+_CALLS_AT_ONCE, _CALLS_THAT_WAKE = 4, 12
+_SECONDS_AT_ONCE = 1e-3  # that they may take; training stands meanwhile
 _SECONDS_TO_LEAVE = 1e-3
 # A thread that comes back from native code gets the interpreter after this time at the latest. Python's own
 # 5 ms would be longer than many calls into native code.
@@ -33,11 +36,12 @@ class Prefetcher:
     While batches are cheap, `take` makes those that it gives; as soon as they are dear, beside what is done
     with them, the rest of the pass is left to a thread, which goes some megabytes ahead.
 
-    read: makes a DataSet of what was yielded, or raises. alike: how those are taken that look as the first
-    one did. What the source and `read` raise is raised by `take`, after the batches before it.
+    read: makes a DataSet of what was yielded, or raises; it is also told how many came after that. alike: how
+    those are taken that look as the first one did. What the source and `read` raise is raised by `take`,
+    after the batches before it.
     """
 
-    def __init__(self, read: Callable[[Any], DataSet], alike: Alike | None = None) -> None:
+    def __init__(self, read: Callable[[Any, int], DataSet], alike: Alike | None = None) -> None:
         self._read = read
         self._alike = alike
         self._main_key = None if alike is None else alike.batch.batch_type(alike.batch.rows).key
@@ -73,7 +77,8 @@ class Prefetcher:
             if self._rings:
                 self._rings[0].free = self._rings[0].taken
             if self._own is not None:
-                self._make(self._own, min(steps, _CALLS_AT_ONCE * least))
+                calls = _CALLS_THAT_WAKE if self._worth.busy else _CALLS_AT_ONCE
+                self._make(self._own, min(steps, calls * least))
             if self._own is None and min(steps, least) > 1:
                 self._wait_for(min(steps, least), _SECONDS_OF_GATHERING)
             self._wait_for(1)
@@ -119,33 +124,83 @@ class Prefetcher:
 
     # --- who takes ---------------------------------------------------------------------------------
 
-    def _make(self, given: Iterator[Any], count: int) -> None:
+    def _make(self, source: Iterator[Any], count: int) -> None:
         """Make up to so many batches, if none is ready; leave the pass to the thread when they are dear."""
         ring = self._front()
         if ring is not None:
             if ring.ready:
                 return
             ring.empty()  # always the same place: it is in the cache
+        start, before = time.perf_counter(), time.thread_time()
+        made, over = 0, False
         try:
-            for _ in range(count):
-                start, before = time.perf_counter(), time.thread_time()
-                one = next(given, self)
-                if one is self:
+            while made < count and not over:
+                copied, other, failure = self._copy_alike(source, count - made, start + _SECONDS_AT_ONCE)
+                over = other is self
+                self._accept(copied, later=other is not None and not over)
+                if failure is not None:
+                    raise failure
+                made += copied
+                if other is not None and not over:
+                    self._put(other)
+                    made += 1
+                if time.perf_counter() - start >= _SECONDS_AT_ONCE:
                     break
-                self._put(one)
-                if self._worth.made(time.perf_counter() - start, time.thread_time() - before):
-                    self._leave(given)
-                    return
-                if len(self._rings) > 1 or self._rings[0].closed:
-                    return
-            else:
-                return
+                if self._rings and (len(self._rings) > 1 or self._rings[0].closed):
+                    break
         except Exception as error:
-            self._error = error
+            self._error, over = error, True
         except BaseException:
             self._finished, self._own = True, None
             raise
-        self._finished, self._own = True, None
+        if over:
+            self._finished, self._own = True, None
+        elif self._worth.made((time.perf_counter() - start) / made, (time.thread_time() - before) / made):
+            self._leave(source)
+
+    def _copy_alike(
+        self, source: Iterator[Any], count: int, until: float
+    ) -> tuple[int, Any, Exception | None]:
+        """Copy up to so many batches that look alike to their places in the ring.
+
+        Returns how many; what came instead of one: a batch that is different, or `self` for the end, or None;
+        and what the source raised.
+        """
+        alike, ring = self._alike, self._rings[-1] if self._rings else None
+        if alike is None or ring is None or ring.batch_type.key != self._main_key:
+            return 0, next(source, self), None
+        places, first = ring.places(alike), ring.made % ring.room
+        for copied in range(min(count, ring.room - first, ring.at_once)):
+            try:
+                one = next(source, self)
+            except Exception as error:
+                return copied, None, error
+            arrays = None if one is self else alike.arrays(one)
+            if arrays is None:
+                return copied, one, None
+            for target, array in zip(places[first + copied], arrays):
+                target[...] = array
+            if time.perf_counter() > until:
+                break
+        return copied + 1, None, None
+
+    def _accept(self, count: int, later: bool) -> None:
+        """Look at so many batches that were copied. later: whether another one came after them."""
+        if not count:
+            return
+        alike, ring = self._alike, self._rings[-1]
+        assert alike is not None
+        stretch = ring.next_stretch(alike, count)
+        if alike.accept(stretch):
+            ring.made += count
+            return
+        for place in range(count):
+            rows = slice(place * ring.rows, (place + 1) * ring.rows)
+            given = alike.packed([array[rows] for array in stretch.given])
+            batch = self._read(given, count - 1 - place + later)
+            for target, array in zip(ring.next_arrays(), batch.arrays):
+                target[...] = array
+            ring.made += 1
 
     def _leave(self, given: Iterator[Any]) -> None:
         """Let the thread make the rest of the pass."""
@@ -206,10 +261,12 @@ class Prefetcher:
             ring = self._ring_for(alike.batch)
             if ring is None:
                 return False
-            if alike.fill(arrays, ring.next_slot(alike)):
+            for target, array in zip(ring.places(alike)[ring.made % ring.room], arrays):
+                target[...] = array
+            if alike.accept(ring.next_stretch(alike, 1)):
                 self._made(ring)
                 return True
-        batch = self._read(given)
+        batch = self._read(given, 0)
         ring = self._ring_for(batch)
         if ring is None:
             return False

@@ -74,7 +74,8 @@ class IterableAdapter(DataAdapter):
         self._iterator: Iterator[Any] = iter(source)
         self._once = self._iterator is source
         self._goes_on = steps is not None and (repeat or self._once)
-        self._number = 0  # of the batch in this pass
+        self._number = 0  # of batches that this pass has yielded
+        self._length = 0  # how many the pass before has yielded
         self._like: DataSet | None = None
         self._first_given: Any = None
         self._alike: Alike | None = None
@@ -124,7 +125,8 @@ class IterableAdapter(DataAdapter):
         self._fresh = False
 
     def _start_anew(self) -> None:
-        self._iterator, self._first, self._number = iter(self._source), None, 0
+        self._iterator, self._first = iter(self._source), None
+        self._number, self._length = 0, self._number
 
     def _start(self, given: Iterator[Any]) -> None:
         """Let the other thread go through this."""
@@ -172,24 +174,23 @@ class IterableAdapter(DataAdapter):
                 yield given
             if self._once or not yielded:
                 return
-            self._iterator, self._number = iter(self._source), 0
+            self._start_anew()
 
     def _one_pass(self) -> Iterator[Any]:
         """What the source yields; the first may have become a batch already."""
         first, self._first = self._first, None
         if first is not None:
             yield first
-            self._number += 1
         while True:
             try:
                 given = next(self._iterator)
             except StopIteration:
                 return
             except Exception as error:
-                self._add_note(error)
+                self._add_note(error, self._number)
                 raise
-            yield given
             self._number += 1
+            yield given
 
     def _read_first(self) -> DataSet | None:
         for given in self._one_pass():
@@ -197,20 +198,21 @@ class IterableAdapter(DataAdapter):
             return self._read(given)
         return None
 
-    def _read(self, given: Any) -> DataSet:
-        """What was yielded as a batch; an error says which it was."""
+    def _read(self, given: Any, later: int = 0) -> DataSet:
+        """What was yielded as a batch; an error says which it was. later: how many were yielded after it."""
         if isinstance(given, DataSet):
             return given
         try:
             batch = self._reader.read(given)
             self._check_alike(batch)
         except Exception as error:
-            self._add_note(error)
+            number = self._number - 1 - later
+            self._add_note(error, number if number >= 0 else number % max(1, self._length))
             raise
         return batch
 
-    def _add_note(self, error: Exception) -> None:
-        error.add_note(f"  in batch {self._number}, counted from 0, of {_kind(self._source)}")
+    def _add_note(self, error: Exception, number: int) -> None:
+        error.add_note(f"  in batch {number}, counted from 0, of {_kind(self._source)}")
 
     def _check_alike(self, batch: DataSet) -> None:
         if self._like is None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 
-# The part of a step that making its batch may take.
-SHARE = 0.08
+# The part of a step that making its batch may take, and seconds that are never too much.
+SHARE = 0.12
+CHEAP = 2e-5
 # The same where the step keeps more than one core busy.
 SHARE_OF_BUSY = 0.3
 _BUSY = 1.5  # cores
@@ -54,10 +55,15 @@ class Worth:
         self._step = passed / steps
         self._cores = (time.process_time() - busy) / passed
 
+    @property
+    def busy(self) -> bool:
+        """Whether a step keeps more than one core busy."""
+        return self._cores >= _BUSY
+
     def made(self, seconds: float, busy: float) -> bool:
         """A batch took so many seconds, busy for some of them. Whether the next ones are worth a thread."""
         waited = seconds - busy > _WAITING * seconds
-        share = SHARE_OF_BUSY if self._cores >= _BUSY and not waited else SHARE
-        dear = seconds > (share * self._step if self._step else _DEAR)
+        share = SHARE_OF_BUSY if self.busy and not waited else SHARE
+        dear = seconds > (max(CHEAP, share * self._step) if self._step else _DEAR)
         self._times = self._times + 1 if dear else 0
         return self._times >= _TIMES
