@@ -80,7 +80,7 @@ def test_plans_fit_the_machine(level: str) -> None:
 
 def test_tasks_come_from_the_work() -> None:
     target = Target.named("avx512")
-    assert plan_contract(ContractSpec.contiguous(32, 32, 32), target).tasks == 1
+    assert plan_contract(ContractSpec.contiguous(16, 32, 32), target).tasks == 1
     assert plan_contract(ContractSpec.contiguous(32, 64, 64), target).tasks == 4
     assert plan_contract(ContractSpec.contiguous(128, 512, 784), target).tasks >= 32
     assert plan_contract(ContractSpec.contiguous(32, 64, 64, batch=10), target).tasks == 10

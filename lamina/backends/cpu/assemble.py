@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lamina.backends.base import KernelReport
-from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, special, turns
+from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, lines, special, turns
 from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
 from lamina.backends.cpu.attention_plan import ATTENTION
 from lamina.backends.cpu.claims import Claims, piece
@@ -39,21 +39,23 @@ SERIAL_NANOSECONDS = 300.0
 class Call:
     """A kernel with the memory it works on.
 
-    by_rows: whether it follows others of its phase row by row, without a barrier between them. group: where
-    it takes turns with others, image by image, the group that it computes; share: how its tasks are cut then.
+    by_rows: whether it follows others of its phase row by row, without a barrier between them. in_a_row:
+    whether one thread does it among others that follow each other. group: where it takes turns with others,
+    image by image, the group that it computes; share: how its tasks are cut then.
     """
 
     kernel: Kernel
     report: KernelReport
     nanoseconds: float
     by_rows: bool = False
+    in_a_row: bool = False
     group: Group | None = None
     share: Share | None = None
 
     @property
     def serial(self) -> bool:
         """Whether one thread does it all."""
-        return self.kernel.tasks == 1 or self.nanoseconds < SERIAL_NANOSECONDS
+        return self.in_a_row or self.kernel.tasks == 1 or self.nanoseconds < SERIAL_NANOSECONDS
 
     @property
     def rows_apart(self) -> bool:
@@ -118,6 +120,7 @@ class Assembler:
         by_rows = work in self.plan.rows.groups
         nest = describer.nest(stored, self.plan.guards, by_rows)
         call = self.nest_call(nest, _describe(work), _reason(work), by_rows)
+        call = replace(call, in_a_row=work in self.plan.in_a_row)
         share = Share(1, call.kernel.row_tasks) if call.kernel.row_tasks else None
         return self._in_turns(call, work, share)
 
@@ -255,6 +258,8 @@ class Assembler:
         self.shared: list[Register] = []
         self.alone = False
         self.claims = Claims(b, context, thread, threads)
+        self.passed = b.instruction("alloca i64", "ptr")
+        b.store(b.load("i64", b.pointer(context, Slot.PASSED, "i64")), self.passed)
         self.find_addresses([*phases, *commits])
         for plain, _ in gathers:
             for value in plain.kernel.buffers:
@@ -265,6 +270,8 @@ class Assembler:
         self._find_shares([*phases, *commits, gathering])
         self.fetches = self._plan_fetches(phases)
         self._steps(steps, phases, commits, gathers)
+        with b.when(b.compare("icmp eq", thread, index(0))):
+            b.store(b.load("i64", self.passed), b.pointer(context, Slot.PASSED, "i64"))
         self.assembly.claims = self.claims.kernels
         b.finish()
 
@@ -291,7 +298,9 @@ class Assembler:
                     self.barrier()
         following = b.add(number, 1)
         self.ahead = self._rows_of(b.select(b.compare("icmp slt", following, steps), following, number))
-        for phase in phases:
+        asked = lines.to_ask_for(self.plan, commits, self.target)
+        for position, phase in enumerate(phases):
+            lines.ask(self, asked.get(position, ()))
             self.phase(phase)
             self.barrier()
         raised = b.load("i32", self.flag)
@@ -304,11 +313,11 @@ class Assembler:
         first = b.compare("icmp eq", self.thread, index(0))
         with b.when(first):
             b.store(following, b.pointer(self.context, Slot.DONE, "i64"))
-            asked = b.instruction(
+            wanted = b.instruction(
                 f"load atomic i64, ptr {b.pointer(self.context, Slot.ABORT, 'i64').text} monotonic, align 8",
                 "i64",
             )
-            b.store(asked, b.pointer(self.context, Slot.STOP, "i64"))
+            b.store(wanted, b.pointer(self.context, Slot.STOP, "i64"))
         self.barrier()
         stop = b.load("i64", b.pointer(self.context, Slot.STOP, "i64"))
         b.branch_if(b.compare("icmp eq", stop, index(0)), after, out)
@@ -404,7 +413,7 @@ class Assembler:
             if apart:
                 self.barrier()
 
-    def _share(self, call: Call) -> tuple[Register, Register]:
+    def share(self, call: Call) -> tuple[Register, Register]:
         """(first task, task after the last) of this thread."""
         return self._range(call.kernel.tasks, call.kernel.row_tasks if call.by_rows else 0)
 
@@ -450,7 +459,7 @@ class Assembler:
             run(index(0), index(tasks))
             return
         if call.serial and not call.rows_apart:
-            with b.when(b.compare("icmp eq", self._owner(position), self.thread)):
+            with b.when(b.compare("icmp eq", self._owner(1 if call.in_a_row else position), self.thread)):
                 run(index(0), index(tasks))
             return
         together = (
@@ -459,7 +468,7 @@ class Assembler:
         if self.step is not None and together:
             self.claims.emit(self.step, tasks, together, run)
             return
-        begin, end = self._share(call)
+        begin, end = self.share(call)
         with b.when(b.compare("icmp slt", begin, end)):
             run(begin, end)
 
@@ -494,6 +503,7 @@ class Assembler:
 
     def _find_shares(self, phases: Phases) -> None:
         """Compute each thread's parts of kernels before the loop over steps."""
+        self._owner(1)
         for calls in phases:
             for position, call in enumerate(calls):
                 self._owner(position)
@@ -504,7 +514,7 @@ class Assembler:
                         self.plan = outer
                     self._find_shares([[final for final, _ in call.finals]])
                 else:
-                    self._share(call)
+                    self.share(call)
 
     def _address(self, value: Value) -> Register:
         place = self.plan.places[value]
@@ -517,8 +527,10 @@ class Assembler:
     def barrier(self) -> None:
         if self.alone:
             return
+        arguments = (self.context, self.thread, self.threads, self.passed)
+        listed = ", ".join(f"{argument.type} {argument.text}" for argument in arguments)
         with self.b.when(self.b.compare("icmp sgt", self.threads, index(1))):
-            self.b.emit(f"call void @barrier(ptr {self.context.text}, i64 {self.threads.text})")
+            self.b.emit(f"call void @barrier({listed})")
 
 
 def _rounded(count: int) -> int:

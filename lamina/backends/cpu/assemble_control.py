@@ -61,15 +61,17 @@ Phases = Sequence[Sequence["Call | ControlCall"]]
 
 
 def ordered(calls: Sequence[Call | ControlCall]) -> list[Call | ControlCall]:
-    """Those that follow each other in their order; then those that are shared; then the others, long before
-    short, so that they even out; loops and branches last.
+    """Those that follow each other row by row, in their order; then those that are shared; then the others,
+    long before short, so that they even out; those that one thread does in a row; loops and branches last.
     """
     kernels = [call for call in calls if not isinstance(call, ControlCall)]
     chain = [call for call in kernels if call.by_rows or takes_turns(call)]
+    in_a_row = [call for call in kernels if call.in_a_row and call not in chain]
     others = sorted(
-        (call for call in kernels if call not in chain), key=lambda call: (call.serial, -call.nanoseconds)
+        (call for call in kernels if call not in chain and call not in in_a_row),
+        key=lambda call: (call.serial, -call.nanoseconds),
     )
-    return [*chain, *others, *(call for call in calls if isinstance(call, ControlCall))]
+    return [*chain, *others, *in_a_row, *(call for call in calls if isinstance(call, ControlCall))]
 
 
 def make_call(assembler: Assembler, control: Control) -> ControlCall:

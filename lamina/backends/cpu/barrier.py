@@ -1,13 +1,14 @@
-"""The barrier between phases: a counter and a generation, with a wait that grows patient.
+"""The barrier between phases: in each of a few rounds a thread signals one other and waits for one.
 
-Spin for a while (phases are short), then give the processor away, then nap: on a busy or oversubscribed
-machine waiting must cost little. Source: the sense-reversing central barrier, Mellor-Crummey and Scott
-(1991).
+Every flag has one writer and one reader and a cache line to itself, and is never set back: two threads pass
+after one line each has gone from core to core. Waiting grows patient: spin for a while (phases are short),
+then give the processor away, then nap, since on a busy or oversubscribed machine waiting must cost little.
+Source: the dissemination barrier, Mellor-Crummey and Scott (1991).
 """
 
 from __future__ import annotations
 
-from lamina.backends.cpu.context import Slot
+from lamina.backends.cpu.context import FLAG_BYTES, ROUNDS, Slot
 from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
@@ -29,26 +30,39 @@ def pause(module: Module, target: Target) -> str:
 
 
 def emit(module: Module, target: Target) -> None:
-    """Add `void barrier(ptr context, i64 threads)`."""
-    module.functions["barrier"] = f"""define internal void @barrier(ptr %context, i64 %threads) #0 {{
+    """Add `void barrier(ptr context, i64 thread, i64 threads, ptr passed)`.
+
+    passed: a thread's own count of the barriers it has passed; it starts at the number in `Slot.PASSED`.
+    """
+    module.functions["barrier"] = f"""
+define internal void @barrier(ptr %context, i64 %thread, i64 %threads, ptr %passed) #0 {{
 entry:
-  %arrived = getelementptr i64, ptr %context, i64 {int(Slot.ARRIVED)}
-  %generation = getelementptr i64, ptr %context, i64 {int(Slot.GENERATION)}
-  %mine = load atomic i64, ptr %generation monotonic, align 8
-  %before = atomicrmw add ptr %arrived, i64 1 acq_rel
-  %last = sub i64 %threads, 1
-  %complete = icmp eq i64 %before, %last
-  br i1 %complete, label %open, label %wait
-open:
-  store atomic i64 0, ptr %arrived monotonic, align 8
-  %next = add i64 %mine, 1
-  store atomic i64 %next, ptr %generation release, align 8
-  ret void
+  %place = getelementptr i64, ptr %context, i64 {int(Slot.SIGNALS)}
+  %flags = load ptr, ptr %place, align 8
+  %before = load i64, ptr %passed, align 8
+  %now = add i64 %before, 1
+  store i64 %now, ptr %passed, align 8
+  %start = mul i64 %thread, {FLAG_BYTES * ROUNDS}
+  br label %signal
+signal:
+  %distance = phi i64 [ 1, %entry ], [ %farther, %heard ]
+  %offset = phi i64 [ 0, %entry ], [ %further, %heard ]
+  %sum = add i64 %thread, %distance
+  %over = icmp sge i64 %sum, %threads
+  %wrapped = sub i64 %sum, %threads
+  %partner = select i1 %over, i64 %wrapped, i64 %sum
+  %skipped = mul i64 %partner, {FLAG_BYTES * ROUNDS}
+  %theirs = add i64 %skipped, %offset
+  %told = getelementptr i8, ptr %flags, i64 %theirs
+  store atomic i64 %now, ptr %told release, align 8
+  %own = add i64 %start, %offset
+  %ear = getelementptr i8, ptr %flags, i64 %own
+  br label %wait
 wait:
-  %round = phi i64 [ 0, %entry ], [ %following, %again ]
-  %seen = load atomic i64, ptr %generation acquire, align 8
-  %passed = icmp ne i64 %seen, %mine
-  br i1 %passed, label %done, label %spin
+  %round = phi i64 [ 0, %signal ], [ %following, %again ]
+  %seen = load atomic i64, ptr %ear acquire, align 8
+  %there = icmp sge i64 %seen, %now
+  br i1 %there, label %heard, label %spin
 spin:
   %following = add i64 %round, 1
   %eager = icmp slt i64 %round, {SPINS}
@@ -73,6 +87,11 @@ nap:
   br label %again
 again:
   br label %wait
+heard:
+  %farther = shl i64 %distance, 1
+  %further = add i64 %offset, {FLAG_BYTES}
+  %more = icmp slt i64 %farther, %threads
+  br i1 %more, label %signal, label %done
 done:
   ret void
 }}

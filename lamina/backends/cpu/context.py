@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+FLAG_BYTES = 64  # of a signal at a barrier: each has a cache line to itself
+ROUNDS = 8  # of signals at a barrier, enough for 256 threads
 COUNTER_BYTES = 64  # from one counter of claimed work to the next: each has a cache line to itself
 
 
@@ -30,13 +32,13 @@ class Slot(IntEnum):
     SLEEP_ARGUMENT = 13
     HOST = 14  # void call_back(description, its length, table of addresses, flag): `host`
     COUNTERS = 15  # of the pieces of long kernels that are claimed
+    SIGNALS = 16  # of threads at barriers
+    PASSED = 17  # barriers that the threads of earlier runs have passed: signals are never set back
     FLAG = 32  # a guard was raised
     DONE = 33
     STOP = 34
     ABORT = 48
-    ARRIVED = 64  # threads at the barrier
-    GENERATION = 80  # barriers passed
-    SIZE = 96
+    SIZE = 64
 
 
 class Answer(IntEnum):

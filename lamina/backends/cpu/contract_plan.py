@@ -23,7 +23,7 @@ GATHER = "gather"  # panels collected element by element
 
 TASK_FLOPS = 1 << 21  # about 10 microseconds: smaller tasks are not worth handing to another thread
 TASK_BYTES = 1 << 17  # the same for products that mostly read
-SMALL_TASK_FLOPS = 1 << 16  # ... but a few smaller ones, for threads that are running already
+SMALL_TASK_FLOPS = 1 << 15  # ... but a few smaller ones, for threads that are running already
 FEW_TASKS = 4
 PAGE = 4096
 MOST_TASKS = 128
@@ -417,14 +417,16 @@ def _blocks(
     """Tiles and panels of one task: enough tasks for many threads, none below about ten microseconds.
 
     packed_panel: bytes of a packed panel, 0 when none is packed. Tasks are split by columns first, but where
-    there are many times more rows, by these, with all columns. Where A does not stay in the second cache, a
-    task takes several panels, so that A is read less often.
+    there are many times more rows, by these, with all columns. So are short products: a thread that computed
+    the gradient of some rows finds them in its cache when it updates these rows of the weights. Where A does
+    not stay in the second cache, a task takes several panels, so that A is read less often.
     """
     flops, size = 2 * spec.m * spec.n * spec.k, dtypes.itemsize(spec.dtype)
     read = (spec.m + spec.n) * spec.k * size
     few = min(flops // SMALL_TASK_FLOPS, FEW_TASKS // max(1, spec.batch))
     wanted = max(1, min(max(flops // TASK_FLOPS, read // TASK_BYTES, few), MOST_TASKS))
-    if tiles >= MANY_TILES * wanted and panels * packed_panel <= target.caches.l2 // 2:
+    short = flops < TASK_FLOPS and tiles >= wanted and not packed_panel
+    if short or (tiles >= MANY_TILES * wanted and panels * packed_panel <= target.caches.l2 // 2):
         return ceil(tiles / wanted), max(panels, 1)
     column_block = max(1, ceil(panels / wanted))
     if packed_panel and spec.m * spec.k * size > target.caches.l2 // 2:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina.backends.base import Array, Program, Report, StepsResult, check_arrays
 from lamina.backends.cpu import host, threads
-from lamina.backends.cpu.context import COUNTER_BYTES, Answer, Slot
+from lamina.backends.cpu.context import COUNTER_BYTES, FLAG_BYTES, ROUNDS, Answer, Slot
 from lamina.backends.cpu.image import Code
 from lamina.backends.cpu.memory import address, aligned
 from lamina.backends.cpu.pace import Burst, Pace
@@ -61,6 +61,8 @@ class Frame:
         self.arena = aligned(layout.arena_bytes)
         self.scratch = aligned(workers * (-(-layout.scratch_bytes // 128) * 128))
         self.counters = aligned(workers * layout.claims * COUNTER_BYTES).view(np.int64)
+        self.signals = aligned(workers * ROUNDS * FLAG_BYTES).view(np.int64)
+        self.signals[:] = 0
         count = len(program.inputs)
         self.states = np.zeros(max(1, len(program.states)), np.uintp)
         self.inputs = np.zeros(max(1, count), np.uintp)
@@ -76,7 +78,7 @@ class Frame:
             (Slot.STATES, self.states), (Slot.INPUTS, self.inputs), (Slot.OUTPUTS, self.outputs),
             (Slot.CONSTANTS, self.constants), (Slot.DATA, self.data), (Slot.KINDS, self.kinds),
             (Slot.ARENA, self.arena), (Slot.SCRATCH, self.scratch),
-            (Slot.COUNTERS, self.counters),
+            (Slot.COUNTERS, self.counters), (Slot.SIGNALS, self.signals),
         )  # fmt: skip
         for slot, table in tables:
             self.context[slot] = address(table)
@@ -229,7 +231,6 @@ class CpuExecutable:
         workers = burst.choose(start)
         answer = Answer.AWAY
         if workers > 1:
-            frame.slots[Slot.ARRIVED] = 0
             answer = threads.pool.hurry(self._address, frame.address, workers)
             if answer == Answer.AWAY:
                 with deferred_interrupts():
@@ -255,7 +256,6 @@ class CpuExecutable:
 
     def _call_together(self, frame: Frame, workers: int) -> bool:
         """Run on that many threads; False when another program is using them."""
-        frame.slots[Slot.ARRIVED] = 0
         answer = threads.pool.hurry(self._address, frame.address, workers)
         if answer != Answer.AWAY:
             return answer == Answer.DONE

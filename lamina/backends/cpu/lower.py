@@ -26,7 +26,7 @@ UNROLL = (
 UNROLLED_LINES = 400  # ... unless that makes more instructions than this: compile time is part of the product
 SHORT_ROW = 24  # a reduced last axis up to this extent is walked serially, with the rows in the vector
 CHUNK = 32  # steps summed up in one register before they are added to the total: keeps rounding errors apart
-GRAIN = 1024  # elements of a flat kernel that make a task
+GRAIN = 64  # elements of a flat kernel that make a task: whole cache lines, and equal shares of small tensors
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from lamina.backends.base import Program
+from lamina.backends.cpu.brief import find_brief, in_a_row
 from lamina.backends.cpu.fuse import (
     FULL,
     KEPT,
@@ -82,6 +83,7 @@ class Plan:
     constants: list[Value] = field(default_factory=list)
     guards: set[Value] = field(default_factory=set)
     rows: Rows = field(default_factory=Rows)
+    in_a_row: set[Group] = field(default_factory=set)
     controls: dict[Group, Control] = field(default_factory=dict)
     arena_bytes: int = 0
 
@@ -314,8 +316,12 @@ def _walks_once(fusion: Fusion, group: Group) -> bool:
 def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy], copies: list[Copy]) -> None:
     """Put every kernel into the earliest phase that its operands allow, after those it follows there."""
     fusion, edges = plan.fusion, plan.rows.edges
+    brief = find_brief(fusion, plan.rows.groups)
     level: dict[Group, int] = {}
     order: dict[Group, int] = {}
+
+    def waits(earlier: Group, later: Group) -> bool:
+        return (earlier, later) not in edges and not (earlier in brief and later in brief)
 
     def depth(group: Group) -> int:
         stack = [group]
@@ -327,7 +333,7 @@ def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy],
                 continue
             stack.pop()
             level[current] = max(
-                (level[earlier] + ((earlier, current) not in edges) for earlier in current.after), default=0
+                (level[earlier] + waits(earlier, current) for earlier in current.after), default=0
             )
             order.setdefault(current, len(order))
         return level[group]
@@ -341,6 +347,9 @@ def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy],
             level[group] = min(level[reader] - ((group, reader) not in edges) for reader in following)
     ordinary: list[tuple[int, Work]] = [(level[group], group) for group in step]
     ordinary.sort(key=lambda entry: order[entry[1]])  # type: ignore[index]
+    plan.in_a_row = in_a_row(
+        brief, {group: level[group] for group in fusion.groups if group not in commit_levels}
+    )
     early = [*outputs, *(copy for copy in copies if plan.program.states.count(copy.target) == 0)]
     for copy in early:
         home = fusion.home.get(copy.view.root)
@@ -353,8 +362,20 @@ def arrange(plan: Plan, commit_levels: Mapping[Group, int], outputs: list[Copy],
     phases: list[list[Work]] = [[] for _ in range(max(commit_levels.values(), default=-1) + 1)]
     for group, level_there in commit_levels.items():
         phases[level_there].append(group)
-    phases.append([*late])
+    waiting = [copy for copy in late if not _goes_along(plan, copy, phases[-1])] if phases else late
+    if phases:
+        phases[-1] += [copy for copy in late if copy not in waiting]
+    phases.append([*waiting])
     plan.commits = [phase for phase in phases if phase]
+
+
+def _goes_along(plan: Plan, copy: Copy, phase: Iterable[Work]) -> bool:
+    """Whether the copy needs no barrier before it: nobody in the phase reads what it writes, or writes what
+    it reads.
+    """
+    read = {root for work in phase for root in reads_of(plan, work)}
+    written = {value for work in phase for value, _ in writes_of(plan, work)}
+    return copy.target not in read and copy.view.root not in written
 
 
 def reads_of(plan: Plan, work: Work) -> Iterable[Value]:
