@@ -8,6 +8,7 @@ with the choice among them, is one compiled program.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from lamina.function import Traced, trace_program
 from lamina.interp.array import Array
 from lamina.ir import TensorType
 from lamina.ir.bodies import substitute
+from lamina.ir.graph import Value
 from lamina.ir.trace import State, Tensor, current
 from lamina.losses.logits import softmax_logits
 from lamina.models.model import Model
@@ -28,15 +30,23 @@ from lamina.ops.attention import streaming
 from lamina.training.programs import Program
 
 FEWEST = 64  # positions that a model of any length is compiled for, and then twice as many, and so on
+LONG_PROMPT = 10  # a prompt of at least a tenth of all positions is read at once
 END = np.iinfo(np.int32).max  # no stop token
 
 
+class _Model(NamedTuple):
+    """A model traced over a whole sequence, and taken apart: for sequences of up to `capacity` tokens."""
+
+    whole: Traced
+    steps: Steps
+    capacity: int
+
+
 class _Writer(NamedTuple):
-    """A compiled loop over tokens: for sequences of up to `capacity` tokens."""
+    """The compiled loop over tokens."""
 
     program: Program
-    traced: Traced
-    capacity: int
+    model: _Model
 
 
 def generate(
@@ -75,10 +85,10 @@ def generate(
             "generate() cannot be part of a compiled function: it compiles a loop of its own."
         )
     total = tokens.shape[1] + length
-    writer = _writer(model, tokens.shape[0], total, temperature > 0, top_k)
-    buffer = np.zeros((tokens.shape[0], writer.capacity), np.int32)
+    writer = _writer(model, tokens.shape, total, temperature > 0, top_k)
+    buffer = np.zeros((tokens.shape[0], writer.model.capacity), np.int32)
     buffer[:, : tokens.shape[1]] = tokens
-    _check_ids(writer, tokens)
+    _check_ids(writer.model.whole, tokens)
     given = [
         buffer,
         np.array(tokens.shape[1], np.int32),
@@ -123,13 +133,13 @@ def _checked_prompt(prompt: Any) -> np.ndarray[Any, Any]:
     return tokens.reshape(-1, tokens.shape[-1]).astype(np.int32)
 
 
-def _check_ids(writer: _Writer, tokens: np.ndarray[Any, Any]) -> None:
+def _check_ids(whole: Traced, tokens: np.ndarray[Any, Any]) -> None:
     """DataError for tokens that an embedding does not have; in pieces of the length that was traced."""
-    length = writer.traced.program.inputs[0].shape[1]
+    length = whole.program.inputs[0].shape[1]
     for start in range(0, tokens.shape[1], length):
         piece = tokens[:, start : start + length]
         filled = np.pad(piece, ((0, 0), (0, length - piece.shape[1])), mode="edge")
-        for check in writer.traced.id_checks:
+        for check in whole.id_checks:
             check.check([filled], ["the prompt"])
 
 
@@ -155,14 +165,19 @@ def _checked_choice(temperature: Any, top_k: Any) -> tuple[float, int | None]:
 # --- compiling -------------------------------------------------------------------------------------
 
 
-def _writer(model: Model, batch: int, total: int, draws: bool, top_k: int | None) -> _Writer:
+def _writer(model: Model, prompt: tuple[int, ...], total: int, draws: bool, top_k: int | None) -> _Writer:
     """The compiled loop for so many tokens; made when first needed, for lengths with room to grow."""
+    batch, known = prompt
     room = max(FEWEST, 1 << (total - 1).bit_length())
     limit = _positions(model)
-    key = ("generate", batch, room, limit, draws, top_k, model._backend or config.backend, config.num_threads)
-    found: _Writer = model._programs.keep(key, lambda: _make(model, batch, total, room, limit, draws, top_k))
-    if total > found.capacity:
-        raise _too_long(model, total, found.capacity)
+    programs = model._programs
+    shared = (batch, room, limit, model._backend or config.backend, config.num_threads)
+    taken: _Model = programs.keep(("positions", *shared), lambda: _take_apart(model, batch, room, limit))
+    if total > taken.capacity:
+        raise _too_long(model, total, taken.capacity)
+    at_once = taken.steps.can_begin_later and known * LONG_PROMPT >= taken.capacity
+    key = ("generate", *shared, draws, top_k, at_once)
+    found: _Writer = programs.keep(key, lambda: _make(model, taken, _Loop(taken, draws, top_k, at_once)))
     return found
 
 
@@ -174,9 +189,7 @@ def _positions(model: Model) -> int | None:
     return None
 
 
-def _make(
-    model: Model, batch: int, total: int, room: int, limit: int | None, draws: bool, top_k: int | None
-) -> _Writer:
+def _take_apart(model: Model, batch: int, room: int, limit: int | None) -> _Model:
     sequence = limit or room
     with streaming():
         whole = trace_program(
@@ -187,20 +200,18 @@ def _make(
             f"Model '{model.name}' changes its own state, so it cannot be run ahead of itself."
         )
     steps = make_steps(whole.program.inputs[0], whole.program.outputs[0])
-    capacity = sequence if steps.bounded else room
-    if total > capacity:
-        raise _too_long(model, total, capacity)
+    return _Model(whole, steps, sequence if steps.bounded else room)
+
+
+def _make(model: Model, taken: _Model, loop: _Loop) -> _Writer:
     kinds = [
-        TensorType((batch, capacity), "int32"),
+        TensorType((taken.whole.program.inputs[0].shape[0], taken.capacity), "int32"),
         *[TensorType((), "int32")] * 2,
         TensorType((), "float32"),
         TensorType((1,), "uint32"),
         TensorType((), "int32"),
     ]
-    loop = _Loop(steps, whole, draws, top_k)
-    return _Writer(
-        Program(trace_program(loop.run, kinds, f"{model.name}_generate"), model._backend), whole, capacity
-    )
+    return _Writer(Program(trace_program(loop.run, kinds, f"{model.name}_generate"), model._backend), taken)
 
 
 def _too_long(model: Model, total: int, capacity: int) -> ArgumentError:
@@ -224,21 +235,27 @@ def _scores(model: Model, tokens: Any) -> Any:
 
 
 class _Loop:
-    """The loop over tokens, as a function to trace."""
+    """The loop over tokens, as a function to trace.
 
-    def __init__(self, steps: Steps, whole: Traced, draws: bool, top_k: int | None) -> None:
-        self.steps = steps
-        self.states: list[State] = whole.states
-        self.inputs = whole.program.states
+    at_once: whether the model reads the prompt as it reads any sequence, all positions at once, and the loop
+    begins at its last token; otherwise it begins at the first one.
+    """
+
+    def __init__(self, taken: _Model, draws: bool, top_k: int | None, at_once: bool) -> None:
+        self.steps = taken.steps
+        self.states: list[State] = taken.whole.states
+        self.inputs = taken.whole.program.states
+        self.tokens = taken.whole.program.inputs[0]
         self.draws = draws
         self.top_k = top_k
+        self.at_once = at_once
 
     def run(self, buffer: Any, known: Any, total: Any, temperature: Any, key: Any, stop: Any) -> Any:
         """The buffer with tokens up to `total`; the first `known` are there."""
         trace = current()
         assert trace is not None
         weights = {held: trace.read(state).value for held, state in zip(self.inputs, self.states)}
-        starts = substitute([memory.start for memory in self.steps.memories], weights)
+        first, starts = self._before(buffer, known, weights)
 
         def goes_on(time: Any, _buffer: Any, stopped: Any, *_memories: Any) -> Any:
             return ops.logical_and(time < total - 1, ops.logical_not(ops.all(stopped)))
@@ -260,10 +277,18 @@ class _Loop:
             return (following, buffer, stopped, *map(Tensor, after))
 
         never = ops.zeros((buffer.shape[0],), "bool")
-        found = ops.while_loop(goes_on, body, (ops.cast(0, "int32"), buffer, never, *map(Tensor, starts)))
+        found = ops.while_loop(goes_on, body, (first, buffer, never, *map(Tensor, starts)))
         after = ops.arange(buffer.shape[1], dtype="int32") > found[0]
         rest = ops.logical_and(after[None], ops.ones_like(buffer, "bool"))
         return ops.where(rest, stop, found[1])
+
+    def _before(self, buffer: Any, known: Any, weights: dict[Value, Value]) -> tuple[Any, Sequence[Value]]:
+        """The position where the loop begins, and the memories before it."""
+        memories = self.steps.memories
+        if not self.at_once:
+            return ops.cast(0, "int32"), substitute([memory.start for memory in memories], weights)
+        whole = [memory.whole for memory in memories if memory.whole is not None]
+        return known - 1, substitute(whole, {**weights, self.tokens: buffer.value})
 
     def _choose(self, scores: Any, time: Any, temperature: Any, key: Any) -> Any:
         """A token for each row of scores (batch, vocabulary)."""

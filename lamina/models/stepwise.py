@@ -29,11 +29,16 @@ from lamina.ir.trace import new_input
 
 @dataclass(frozen=True)
 class Memory:
-    """A value that steps hand on: before the first one, where a step reads it, what it hands on."""
+    """A value that steps hand on: before the first one, where a step reads it, what it hands on.
+
+    whole: what it is after all positions of the sequence, where the sequence's graph has that; each step
+    fills in the place of its position, and reads no later ones.
+    """
 
     start: Value
     before: Value
     after: Value
+    whole: Value | None = None
 
 
 @dataclass
@@ -49,6 +54,11 @@ class Steps:
     output: Value
     memories: list[Memory] = field(default_factory=list)
     bounded: bool = False
+
+    @property
+    def can_begin_later(self) -> bool:
+        """Whether the memories of a first part of the tokens may be computed for all of it at once."""
+        return bool(self.memories) and all(memory.whole is not None for memory in self.memories)
 
 
 def make_steps(tokens: Value, output: Value) -> Steps:
@@ -154,18 +164,19 @@ class _Walk:
 
     # --- memory -------------------------------------------------------------------------------------
 
-    def remember(self, start: Value, after: Callable[[Value], Value]) -> Value:
-        """A memory that begins as `start`; what it is after this step."""
+    def remember(self, start: Value, after: Callable[[Value], Value], whole: Value | None = None) -> Value:
+        """A memory that begins as `start`; what it is after this step. whole: as in `Memory`."""
         before = new_input("memory", start.type)
         now = after(before)
-        self.memories.append(Memory(start, before, now))
+        self.memories.append(Memory(start, before, now, whole))
         return now
 
     def collect(self, value: Value) -> Value:
         """All positions of a value up to this one, in its own shape; the later ones are zeros."""
         here, axis = self.at_position(value)
         self.bounded = True
-        return self.remember(full(value.shape, 0, value.dtype), lambda before: self._put(before, here, axis))
+        zeros = full(value.shape, 0, value.dtype)
+        return self.remember(zeros, lambda before: self._put(before, here, axis), value)
 
     def _put(self, before: Value, here: Value, axis: int) -> Value:
         is_here = p.equal(iota_value(before.shape, axis, "int32"), self._times(before.shape))

@@ -8,6 +8,7 @@ import pytest
 import lamina
 from lamina import layers, ops
 from lamina.core.errors import ArgumentError, DataError
+from lamina.models import generation
 
 WORDS, LENGTH = 23, 20
 PROMPT = np.array([[3, 1, 4], [1, 5, 9]], "int32")
@@ -238,3 +239,33 @@ def test_what_is_no_model():
 def test_wrong_arguments(prompt, arguments, error, small):
     with pytest.raises(error):
         lamina.generate(small, prompt, **{"length": 4, **arguments})
+
+
+@pytest.mark.parametrize("name", ["gpt", "groups and a window"])
+def test_a_long_prompt_is_read_at_once_and_goes_on_as_one_read_slowly(name, monkeypatch):
+    lamina.utils.set_random_seed(4)
+    model = MODELS[name]()
+    prompt = np.arange(22).reshape(2, 11) % WORDS
+    begun = []
+    before = generation._Loop._before
+
+    def noted(self, *given):
+        begun.append(self.at_once)
+        return before(self, *given)
+
+    monkeypatch.setattr(generation._Loop, "_before", noted)
+    at_once = lamina.generate(model, prompt, 5, temperature=0.7, seed=3)
+    monkeypatch.setattr(generation, "LONG_PROMPT", 0)
+    slowly = lamina.generate(model, prompt, 5, temperature=0.7, seed=3)
+    assert begun == [True, False]
+    np.testing.assert_array_equal(at_once, slowly)
+    # One compiled loop for prompts of any length.
+    monkeypatch.setattr(generation, "LONG_PROMPT", LENGTH)
+    for known in (1, 4, 11):
+        lamina.generate(model, prompt[:, :known], 3, temperature=0.7, seed=3)
+    assert begun == [True, False]
+
+
+def test_recurrent_models_read_every_prompt_step_by_step():
+    model = MODELS["lstm and gru"]()
+    assert not generation._writer(model, (2, 19), 20, False, None).model.steps.can_begin_later
