@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lamina.core.errors import ArgumentError, ShapeError
@@ -43,9 +44,7 @@ class GroupQueryAttention(ProjectedAttention):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        whole = isinstance(head_dim, int) and head_dim > 0
         super().__init__(
-            head_dim if whole else 1,
             dropout,
             use_bias,
             sliding_window,
@@ -63,6 +62,7 @@ class GroupQueryAttention(ProjectedAttention):
             **kwargs,
         )
         self.head_dim = positive_integer(head_dim, "head_dim", self)
+        self._scale = 1.0 / math.sqrt(self.head_dim)
         self.num_query_heads = positive_integer(num_query_heads, "num_query_heads", self)
         self.num_key_value_heads = positive_integer(num_key_value_heads, "num_key_value_heads", self)
         if self.num_query_heads % self.num_key_value_heads:

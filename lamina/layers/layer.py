@@ -22,6 +22,7 @@ from lamina.layers.call_arguments import CallArguments, convert, is_tensor, shap
 from lamina.layers.masks import get_mask, with_mask
 from lamina.layers.node import Node
 from lamina.layers.operation import Operation, default, is_default
+from lamina.layers.settings import LayerSettings
 from lamina.layers.state import LayerState
 from lamina.variables import autocast
 
@@ -57,7 +58,7 @@ def _prepared(build: Callable[..., Any]) -> Callable[..., Any]:
     return prepared
 
 
-class Layer(LayerState, Operation):
+class Layer(LayerState, LayerSettings, Operation):
     """A function of tensors with state. Subclass it and write some of
 
     - `__init__(self, ..., **kwargs)`: store the arguments, make sublayers; pass **kwargs to super().__init__.
@@ -201,72 +202,12 @@ class Layer(LayerState, Operation):
             self._parent_path = current_path()
         return name_scope(self.name, caller=self, override_parent=self._parent_path)
 
-    # --- dtype, masking, input spec ----------------------------------------------------------------
-
-    @property
-    def dtype_policy(self) -> dtype_policies.DTypePolicy:
-        """The dtypes of weights and computation, or a map with those of the layers inside, too."""
-        return self._dtype_policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value: Any) -> None:
-        self._dtype_policy = dtype_policies.get(value)
-
-    def _own_policy(self) -> dtype_policies.DTypePolicy:
-        policy = self._dtype_policy
-        if isinstance(policy, dtype_policies.DTypePolicyMap):
-            path = self._path or "/".join(part for part in (current_path(), self.name) if part)
-            own: dtype_policies.DTypePolicy = policy[path]
-            return own
-        return policy
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the weights."""
-        return self.variable_dtype
-
-    @property
-    def variable_dtype(self) -> str:  # type: ignore[override]
-        return self._own_policy().variable_dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        """The dtype that float inputs are cast to."""
-        return self._own_policy().compute_dtype
-
-    @property
-    def input_dtype(self) -> str:
-        return self.compute_dtype
-
-    @property
-    def input_spec(self) -> Any:
-        """The InputSpec, or structure of them, that the first argument must fit; None for anything."""
-        return self._input_spec
-
-    @input_spec.setter
-    def input_spec(self, value: Any) -> None:
-        self._input_spec = value
-
-    @property
-    def supports_masking(self) -> bool:
-        """Whether masks pass through this layer."""
-        return self._supports_masking
-
-    @supports_masking.setter
-    def supports_masking(self, value: bool) -> None:
-        self._supports_masking = bool(value)
-
-    @default
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """The mask of the outputs; by default that of the inputs."""
-        return previous_mask
+    # --- calling -----------------------------------------------------------------------------------
 
     def _check_inputs(self, inputs: Any) -> None:
         spec = self.input_spec
         if spec:
             input_spec.check(spec, inputs, self)
-
-    # --- calling -----------------------------------------------------------------------------------
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation. Written by subclasses; users call the layer itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Sequence
 from typing import Any
@@ -57,9 +58,7 @@ class MultiHeadAttention(ProjectedAttention):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        whole = isinstance(key_dim, int) and key_dim > 0
         super().__init__(
-            key_dim if whole else 1,
             dropout,
             use_bias,
             sliding_window,
@@ -77,6 +76,7 @@ class MultiHeadAttention(ProjectedAttention):
         )
         self._num_heads = positive_integer(num_heads, "num_heads", self)
         self._key_dim = positive_integer(key_dim, "key_dim", self)
+        self._scale = 1.0 / math.sqrt(self._key_dim)
         self._value_dim = (
             positive_integer(value_dim, "value_dim", self) if value_dim is not None else self._key_dim
         )

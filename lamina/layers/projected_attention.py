@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ class ProjectedAttention(Layer):
     """
 
     _attended = 1  # the number of axes that attention runs over
+    _scale: float  # of the scores: 1 / sqrt(features of a key)
     _query_dense: EinsumDense
     _key_dense: EinsumDense
     _value_dense: EinsumDense
@@ -36,7 +36,6 @@ class ProjectedAttention(Layer):
 
     def __init__(
         self,
-        head_size: int,
         dropout: float,
         use_bias: bool,
         sliding_window: int | None,
@@ -54,7 +53,6 @@ class ProjectedAttention(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._scale = 1.0 / math.sqrt(head_size)
         self._dropout = number(dropout, "dropout", self, low=0, high=1)
         self._use_bias = use_bias
         self._use_gate = use_gate
