@@ -98,7 +98,8 @@ def plan_outputs(spec: ConvolveSpec, target: Target) -> OutputPlan:
     if counts[0] < wanted <= FEW_TASKS and not spec.is_padded and not spec.spread:
         column_block = ceil(column_block / ceil(wanted / counts[0]))
     wanted = ceil(wanted / ceil(panel_count / column_block))
-    blocks[0] = max(1, counts[0] // wanted)
+    most = max(1, counts[0] // wanted)
+    blocks[0] = max(count for count in range(1, most + 1) if counts[0] % count == 0)
     bands = ceil(wanted / ceil(counts[0] / blocks[0]))
     channels = spec.channels * spec.groups
     rest = prod(spec.reach[1:]) * channels
