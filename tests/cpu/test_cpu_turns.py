@@ -9,6 +9,7 @@ from lamina.backends.base import Program
 from lamina.backends.cpu import convolve_boxes, decompose_again, executable, rows, turns
 from lamina.backends.cpu.assemble import Assembler
 from lamina.backends.cpu.convolve import ConvolveSpec, DepthwiseOutputPlan, plan_filter, plan_outputs
+from lamina.backends.cpu.convolve_filter import plan_direct_filter
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.plan import make_plan, reads_of
 from lamina.backends.cpu.target import Target
@@ -143,7 +144,11 @@ def test_images_that_see_each_other_do_not_take_turns():
 def test_where_tasks_are_cut_between_images():
     target = Target.named("avx512")
     spec = ConvolveSpec.contiguous(16, (8, 8), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
-    for plan in (plan_outputs(spec, target), plan_filter(spec, target, 4)):
+    for plan in (
+        plan_outputs(spec, target),
+        plan_direct_filter(spec, target, 4),
+        plan_filter(spec, target, 4),
+    ):
         share = turns.share_of(plan)
         assert share.images * plan.tasks == spec.batch * share.tasks
     assert turns.share_of(plan_filter(spec, target, 4)).images == 4

@@ -25,6 +25,7 @@ from lamina.backends.cpu.convolve import (
     DepthwiseOutputPlan,
     FilterPlan,
     OutputPlan,
+    WinogradFilterPlan,
 )
 from lamina.backends.cpu.emit import Register, index
 from lamina.backends.cpu.plan import Plan, Work, reads_of, writes_of
@@ -60,7 +61,7 @@ def share_of(plan: ContractPlan | ConvolvePlan) -> Share | None:
         return Share(batch.runs[0].rows * batch.block, first.blocks)
     if isinstance(plan, DepthwiseOutputPlan):
         return Share(1, plan.bands)
-    if isinstance(plan, FilterPlan | DepthwiseFilterPlan):
+    if isinstance(plan, FilterPlan | WinogradFilterPlan | DepthwiseFilterPlan):
         return Share(plan.spec.batch // plan.parts, plan.tasks // plan.parts)
     if isinstance(plan, ContractPlan) and plan.by_rows:
         return Share(1, 1)
