@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from lamina.core import tensors
 from lamina.core.errors import ArgumentError, FileError, MissingFileError, StateError
 from lamina.core.files import replacing
 from lamina.core.serialization import custom_object_scope, deserialize_object, serialize_object
@@ -31,7 +32,7 @@ from lamina.layers import TextVectorization
 from lamina.layers.index_lookup import IndexLookup
 from lamina.models.feature_space import FeatureSpace
 from lamina.models.model import Model
-from lamina.saving import assets, hdf5, state, tensors
+from lamina.saving import assets, hdf5, state
 from lamina.saving.archive import ArchiveReader, ArchiveWriter
 from lamina.saving.walk import parts
 from lamina.variables import allocation_limit

@@ -1,7 +1,7 @@
 """The whole state of a training as one file: written at once or not at all, read with every size checked.
 
-The file: a line of JSON that says what follows, then the bytes of the arrays, one after the other. The line
-has the checksum of the bytes. Reading it never runs code, and takes no memory before the sizes were compared.
+The file holds the arrays by their numbers, in the safetensors format; its metadata says as JSON which they
+are, where training is, what callbacks keep, and the checksum of the numbers. Reading it never runs code.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from lamina import random
-from lamina.core import dtypes
-from lamina.core.errors import DataError
+from lamina.core import tensors
+from lamina.core.errors import DataError, FileError
+from lamina.core.files import replacing
 from lamina.core.interrupts import deferred_interrupts
 from lamina.training.run import Position, Run
 from lamina.variables import Variable
 
-_FORMAT = "lamina training 1"
+_FORMAT = "lamina training 2"
 
 
 @dataclass
@@ -95,48 +96,38 @@ def restore(model: Any, run: Run, saved: Snapshot, path: str) -> None:
 
 def write(path: str, snapshot: Snapshot) -> None:
     """The snapshot as a file that replaces the one of that name in one go."""
-    blocks = [np.ascontiguousarray(array).view(np.uint8).reshape(-1).data for array in snapshot.arrays]
-    checksum = 0
-    for block in blocks:
-        checksum = zlib.crc32(block, checksum)
-    head = {
+    about = {
         "format": _FORMAT,
         "position": snapshot.position,
         "names": snapshot.names,
-        "types": [[dtypes.of_numpy(array.dtype), list(array.shape)] for array in snapshot.arrays],
-        "checksum": checksum,
+        "checksum": _checksum(snapshot.arrays),
     }
-    unfinished = f"{path}.unfinished"
-    with open(unfinished, "wb") as file:
-        file.write(json.dumps(head, default=float).encode() + b"\n")
-        for block in blocks:
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    numbered = {str(number): array for number, array in enumerate(snapshot.arrays)}
+    with replacing(path) as file:
+        tensors.write(file, numbered, {"training": json.dumps(about, default=float)})
 
 
 def read(path: str) -> Snapshot:
     """A snapshot from a file. DataError when it is cut off, changed, or no snapshot at all."""
     try:
         with open(path, "rb") as file:
-            head = json.loads(file.readline())
-            if head["format"] != _FORMAT:
+            saved = tensors.TensorFile(file, os.fstat(file.fileno()).st_size)
+            about = json.loads(saved.metadata["training"])
+            if about["format"] != _FORMAT:
                 raise ValueError("it has another format")
-            types = [(dtypes.to_numpy(dtype), tuple(shape)) for dtype, shape in head["types"]]
-            sizes = [int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for dtype, shape in types]
-            if os.fstat(file.fileno()).st_size != file.tell() + sum(sizes):
-                raise ValueError("its end is missing")
-            blocks = [file.read(size) for size in sizes]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(path, str(error)) from error
+            arrays = list(saved.read().values())
+        if _checksum(arrays) != about["checksum"]:
+            raise ValueError("its bytes were changed")
+        return Snapshot(about["position"], about["names"], arrays)
+    except (FileError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, str(error).partition("\n")[0]) from error
+
+
+def _checksum(arrays: list[np.ndarray[Any, Any]]) -> int:
     checksum = 0
-    for block in blocks:
-        checksum = zlib.crc32(block, checksum)
-    if checksum != head["checksum"]:
-        raise _unreadable(path, "its bytes were changed")
-    arrays = [np.frombuffer(block, dtype).reshape(shape) for block, (dtype, shape) in zip(blocks, types)]
-    return Snapshot(head["position"], head["names"], arrays)
+    for array in arrays:
+        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, checksum)
+    return checksum
 
 
 def _unreadable(path: str, why: str) -> DataError:

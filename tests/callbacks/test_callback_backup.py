@@ -1,9 +1,8 @@
 """BackupAndRestore: what is resumed is bit for bit what would not have been interrupted."""
 
-import json
-
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import lamina
 from lamina import callbacks, layers, optimizers
@@ -181,12 +180,16 @@ def test_a_damaged_backup_is_not_taken_for_one(tmp_path):
         run(script(), CrashAfterEpoch(1), folder=folder)
     latest = folder / "latest.backup"
     good = latest.read_bytes()
-    head, _, body = good.partition(b"\n")
-    other = json.dumps({**json.loads(head), "format": "else"}).encode() + b"\n" + body
+    other = good.replace(b"lamina training 2", b"lamina training 9")
     flipped = good[:-1] + bytes([good[-1] ^ 1])
-    for damaged, why in ((good[:-3], "its end is missing"), (flipped, "bytes were changed"), (b"", "line 1")):
+    for damaged, why in (
+        (good[:-3], "cut off"),
+        (flipped, "bytes were changed"),
+        (b"", "header is not complete"),
+        (safetensors.numpy.save({"0": np.zeros(3)}), "training"),
+    ):
         latest.write_bytes(damaged)
-        with pytest.raises(DataError, match=f"cannot be read[\\s\\S]*{why}|{why}"):
+        with pytest.raises(DataError, match=f"cannot be read: .*{why}"):
             run(script(), folder=folder)
     latest.write_bytes(other)
     with pytest.raises(DataError, match="another format"):

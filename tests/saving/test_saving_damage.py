@@ -11,8 +11,8 @@ from saved_models import X, same_weights, sequential, train
 
 import lamina
 from lamina.core.errors import ArgumentError, FileError, LaminaError, StateError
+from lamina.core.tensors import TensorFile, write
 from lamina.saving import load_model
-from lamina.saving.tensors import TensorFile, write
 
 
 @pytest.fixture(scope="module")
