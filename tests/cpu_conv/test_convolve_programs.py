@@ -13,6 +13,7 @@ from lamina import ops
 from lamina.backends.base import Program
 from lamina.backends.cpu import CpuBackend
 from lamina.backends.cpu.convolve_nodes import CONVOLUTIONS, FILTER_GRADIENTS
+from lamina.backends.cpu.convolve_winograd import conv_winograd, winograd_taps
 from lamina.backends.cpu.decompose import decompose
 from lamina.backends.cpu.fuse import CONTRACT, Group, fuse
 from lamina.backends.reference import ReferenceBackend
@@ -173,7 +174,7 @@ def test_small_kernels_are_summed_in_parts() -> None:
         group.head for group in groups_of(program) if group.head and group.head.primitive in FILTER_GRADIENTS
     ]
     assert 32 % head.attributes["parts"] == 0
-    assert set(heads(program)) <= CONVOLUTIONS
+    assert set(heads(program)) <= CONVOLUTIONS | {conv_winograd, winograd_taps}
     agree(program)
 
 

@@ -278,13 +278,17 @@ class TileSums:
             place = Place(self.builder, tile, rows[row], piece.offset, piece.lanes, piece.valid)
             self.epilogue(self.builder, value, place)
 
-    def fetch(self, rows: Sequence[int], panel: Panels, corner: Corner) -> None:
-        """Ask for what the epilogue will load at the places of a tile, while its sums are being made."""
+    def fetch(self, rows: Sequence[int], panel: Panels, corner: Corner, stores: bool = False) -> None:
+        """Ask for what the epilogue will load at the places of a tile, while its sums are being made.
+
+        stores: and for the cache lines that it will write.
+        """
         draft = Builder(Module(), "draft", self.builder.parameters)
         tile = Tile(*corner, self.builder.label)
         for row in rows:
             for piece in panel.pieces:
-                place = _Fetched(self.builder, tile, row, piece.offset, piece.lanes, piece.valid)
+                kind = _FetchedAll if stores else _Fetched
+                place = kind(self.builder, tile, row, piece.offset, piece.lanes, piece.valid)
                 sums = Register("%sums", vector(self.total, piece.lanes))
                 self.epilogue(draft, sums, place)
 
@@ -350,6 +354,14 @@ class _Fetched(Place):
 
     def store(self, builder: Builder, value: Register, base: Register, strides: Strides) -> None:
         """Nothing."""
+
+
+class _FetchedAll(_Fetched):
+    """The same for stores."""
+
+    def store(self, builder: Builder, value: Register, base: Register, strides: Strides) -> None:
+        """Nothing, but the place is on its way."""
+        self.load(builder, base, strides, value.element)
 
 
 Corner = tuple[Register, Register, Register]  # batch element, row, column

@@ -28,8 +28,10 @@ from lamina.backends.cpu.convolve_depthwise import DepthwiseFilterPlan, Depthwis
 from lamina.backends.cpu.convolve_depthwise_kernels import DepthwiseFilterKernel, DepthwiseOutputKernel
 from lamina.backends.cpu.convolve_filter import FilterKernel, FilterPlan, filter_parts, plan_direct_filter
 from lamina.backends.cpu.convolve_outputs import OutputKernel, OutputPlan, plan_outputs
+from lamina.backends.cpu.convolve_winograd import WinogradPlan, plan_winograd
 from lamina.backends.cpu.convolve_winograd_filter import WinogradFilterPlan, plan_winograd_filter
 from lamina.backends.cpu.convolve_winograd_filter_kernel import WinogradFilterKernel
+from lamina.backends.cpu.convolve_winograd_kernel import WinogradKernel
 from lamina.backends.cpu.emit import Builder, Module, Register
 from lamina.backends.cpu.target import Target
 
@@ -41,14 +43,18 @@ __all__ = [
     "FilterPlan",
     "OutputPlan",
     "WinogradFilterPlan",
+    "WinogradPlan",
     "emit_convolve",
     "filter_parts",
     "plan_direct_filter",
     "plan_filter",
     "plan_outputs",
+    "plan_winograd",
 ]
 
-ConvolvePlan = OutputPlan | FilterPlan | WinogradFilterPlan | DepthwiseOutputPlan | DepthwiseFilterPlan
+ConvolvePlan = (
+    OutputPlan | WinogradPlan | FilterPlan | WinogradFilterPlan | DepthwiseOutputPlan | DepthwiseFilterPlan
+)
 
 
 def plan_filter(spec: ConvolveSpec, target: Target, parts: int = 1) -> FilterPlan | WinogradFilterPlan:
@@ -77,6 +83,8 @@ def emit_convolve(
             DepthwiseFilterKernel(builder, plan, epilogue).emit()
         elif isinstance(plan, DepthwiseOutputPlan):
             DepthwiseOutputKernel(builder, plan, epilogue).emit()
+        elif isinstance(plan, WinogradPlan):
+            WinogradKernel(builder, plan, epilogue).emit()
         else:
             OutputKernel(builder, plan, epilogue).emit()
     builder.finish()

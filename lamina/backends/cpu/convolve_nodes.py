@@ -7,6 +7,7 @@ from itertools import product
 from math import gcd, prod
 from typing import Any
 
+from lamina.backends.cpu import convolve_winograd
 from lamina.backends.cpu.convolve_boxes import ConvolveSpec
 from lamina.backends.cpu.convolve_depthwise import depthwise_parts, is_depthwise
 from lamina.backends.cpu.convolve_filter import filter_parts
@@ -108,6 +109,11 @@ def prepared(node: Node, inputs: tuple[Value, ...], resolve: Resolver) -> Sequen
         first, second = _whole(first, resolve), _whole(second, resolve)
     if node.primitive not in FILTER_GRADIENTS:
         first = _whole(first, resolve) if index else _pixels(first, resolve)
+        spec = specify(node, resolve)[0]
+        if not depthwise and convolve_winograd.pays(spec):
+            operands = (first, _whole(second, resolve), *index)
+            turned = node.primitive in INPUT_GRADIENTS
+            return [convolve_winograd.as_winograd(node, spec, operands, turned)]
         return make(node.primitive, (first, _stored(second, resolve), *index), attributes, node.types).outputs
     second = _whole(second, resolve) if index else _pixels(second, resolve)
     operands = _pixels(first, resolve), second, *index
@@ -149,6 +155,9 @@ def specify(node: Node, resolve: Resolver) -> tuple[ConvolveSpec, View, View, in
 
     The gradient of x is specified as a convolution of y, but for depthwise ones.
     """
+    if node.primitive is convolve_winograd.conv_winograd:
+        x, taps = (resolve(value) for value in node.inputs[:2])
+        return convolve_winograd.specify(node, x.strides[:-1]), x, taps, taps.offset
     attributes = node.attributes
     groups, strides, dilation = attributes["groups"], attributes["strides"], attributes["dilation"]
     low = tuple(before for before, _ in attributes["padding"])

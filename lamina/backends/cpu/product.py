@@ -12,6 +12,7 @@ from lamina.backends.cpu.contract import ContractPlan, ContractSpec
 from lamina.backends.cpu.contract import Place as TilePlace
 from lamina.backends.cpu.contract_plan import DIRECT, TilePlan
 from lamina.backends.cpu.convolve import ConvolvePlan
+from lamina.backends.cpu.convolve_winograd import conv_winograd
 from lamina.backends.cpu.describe import Describer, tile_strides
 from lamina.backends.cpu.emit import ELEMENT, Builder, Module, Register, constant, is_floating, lane_constants
 from lamina.backends.cpu.fuse import FULL, Fusion, Group, collapse
@@ -226,6 +227,8 @@ def _specified(fusion: Fusion, group: Group, target: Target, rows: Rows) -> _Tas
             plan = convolve.DepthwiseOutputPlan(geometry, target, back)
     elif head.primitive in convolve_nodes.FILTER_GRADIENTS:
         plan = convolve.plan_filter(geometry, target, parts)
+    elif head.primitive is conv_winograd:
+        plan = convolve.plan_winograd(geometry, target)
     else:
         plan = convolve.plan_outputs(geometry, target)
     return _Task(plan, left.root, right.root, (left.offset, start))

@@ -23,13 +23,16 @@ from lamina.backends.cpu.convolve_nodes import (
     INPUT_GRADIENTS,
     conv_filter_parts,
 )
+from lamina.backends.cpu.convolve_winograd import conv_winograd
 from lamina.backends.cpu.depthwise import unweigh_window, weigh_window
 from lamina.backends.cpu.fuse import CONTRACT, NEST, POOLING, WINDOWED, Fusion, Group, squeeze
 from lamina.backends.cpu.views import View
+from lamina.backends.cpu.winograd import TAPS
 from lamina.core.shapes import size
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
+WITH_IMAGES = CONVOLUTIONS | {conv_winograd}
 UNIT = 16  # rows that one thread takes at least: a whole vector of rows, and tiles of 4, 8 or 16
 HALF_UNIT = 8  # ... in loops over small batches, where a barrier would wait for others in every step
 SMALL_WORK = 32e6  # operations of a step beyond which barriers no longer matter, but the shape of tiles does
@@ -101,13 +104,15 @@ def _products(head: Node) -> int:
     left, right = head.inputs[:2]
     if head.primitive is p.dot:
         return size([left.shape[axis] for axis in head.attributes["contract"][0]])
+    if head.primitive is conv_winograd:
+        return TAPS * TAPS * left.shape[-1]
     if head.primitive in INPUT_GRADIENTS:
         return size([*right.shape[:-2], right.shape[-1]])
     return size(right.shape[:-1])
 
 
 def _has_images(group: Group) -> bool:
-    return group.head is not None and group.head.primitive in CONVOLUTIONS
+    return group.head is not None and group.head.primitive in WITH_IMAGES
 
 
 def _sums_images(group: Group) -> bool:
@@ -155,7 +160,7 @@ def _rows_are_free(dot: Node, rows: Rows) -> bool:
     The tasks of convolutions are cut in their own way: perhaps between images.
     """
     if dot.primitive is not p.dot:
-        return rows.in_turns and dot.primitive in CONVOLUTIONS - FILTER_GRADIENTS
+        return rows.in_turns and dot.primitive in WITH_IMAGES - FILTER_GRADIENTS
     count = rows.count
     left = dot.inputs[0]
     (contracted, _), (batch, _) = dot.attributes["contract"], dot.attributes["batch"]

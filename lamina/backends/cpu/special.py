@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from lamina.backends.cpu import attention, host_kernel, math, points
+from lamina.backends.cpu import attention, convolve_winograd_taps, host_kernel, math, points
 from lamina.backends.cpu.attention_plan import ATTENTION, AttentionPlan
+from lamina.backends.cpu.convolve_winograd import winograd_taps
 from lamina.backends.cpu.emit import (
     ELEMENT,
     Builder,
@@ -33,7 +34,10 @@ from lamina.core import dtypes
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value
 
-SPECIAL = frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host, last_place, put_rows}) | ATTENTION
+SPECIAL = (
+    frozenset({p.scatter_add, p.cumulative_sum, p.sort, p.host, last_place, put_rows, winograd_taps})
+    | ATTENTION
+)
 
 
 def flops(node: Node, target: Target) -> int:
@@ -47,6 +51,8 @@ def scratch_bytes(node: Node, target: Target) -> int:
     """Private memory a thread needs: sorting keeps two copies of a line with its positions."""
     if node.primitive in ATTENTION:
         return AttentionPlan(node, target).scratch_bytes
+    if node.primitive is winograd_taps:
+        return convolve_winograd_taps.scratch_bytes(target)
     if node.primitive is not p.sort:
         return 0
     operand = node.inputs[0]
@@ -74,6 +80,8 @@ def lower(
         return host_kernel.lower(module, name, node, resolve, targets)
     if node.primitive in ATTENTION:
         return attention.lower(module, name, node, resolve, targets, target)
+    if node.primitive is winograd_taps:
+        return convolve_winograd_taps.lower(module, name, node, resolve, targets, target)
     emitters: dict[p.Primitive, Callable[[_Special], int]] = {
         p.scatter_add: _scatter_add,
         p.cumulative_sum: _cumulative_sum,

@@ -26,6 +26,7 @@ from lamina.backends.cpu.convolve import (
     FilterPlan,
     OutputPlan,
     WinogradFilterPlan,
+    WinogradPlan,
 )
 from lamina.backends.cpu.emit import Register, index
 from lamina.backends.cpu.plan import Plan, Work, reads_of, writes_of
@@ -59,6 +60,8 @@ def share_of(plan: ContractPlan | ConvolvePlan) -> Share | None:
         if plan.column_blocks > 1 or len(batch.runs) > 1:
             return None
         return Share(batch.runs[0].rows * batch.block, first.blocks)
+    if isinstance(plan, WinogradPlan):
+        return Share(plan.images, plan.task_lines) if plan.column_blocks == 1 else None
     if isinstance(plan, DepthwiseOutputPlan):
         return Share(1, plan.bands)
     if isinstance(plan, FilterPlan | WinogradFilterPlan | DepthwiseFilterPlan):
