@@ -47,7 +47,12 @@ GAIN = 1.1  # by which the direct sums have to be more work
 
 def _taps(w: TensorType, *, turned: bool) -> TensorType:
     channels, outputs = _sides(w.shape, turned)
-    return TensorType((FACTORS * channels * round_up(outputs, WIDEST),), w.dtype)
+    return TensorType((taps_size(channels, outputs),), w.dtype)
+
+
+def taps_size(channels: int, outputs: int) -> int:
+    """Elements of transformed taps, in whole vectors of outputs for any width of vectors."""
+    return FACTORS * channels * round_up(outputs, WIDEST)
 
 
 def _outputs(
