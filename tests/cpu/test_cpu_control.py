@@ -233,3 +233,32 @@ def test_a_product_of_scalars_one_of_which_has_no_memory():
     program = Program("product", (), (x,), (product,))
     outputs, _ = compile_program(program, "cpu").run((), [np.float32(3)])
     assert outputs[0] == 6
+
+
+def test_the_condition_of_a_loop_that_keeps_rows_apart_sees_all_of_them(rng, monkeypatch):
+    monkeypatch.setattr(executable, "WORTH_SHARING", 0.0)
+    monkeypatch.setattr(executable, "WORTH_WAKING", 0.0)
+
+    def grown(x):
+        return ops.while_loop(
+            lambda x: ops.max(ops.sum(x * x, axis=0)) < 2000,
+            lambda x: (ops.tanh(x) + x + 0.01 * ops.sin(x) + 0.001 * ops.exp(0.001 * x),),
+            (x,),
+        )[0]
+
+    program = trace_program(grown, [TensorType((64, 512), "float32")]).program
+    x = rng.standard_normal((64, 512)).astype("float32")
+    expected = compile_program(program, backend="reference").run([], [x])[0][0]
+    barriers = []
+    before = Assembler.barrier
+    monkeypatch.setattr(Assembler, "barrier", lambda self: (barriers.append(self.alone), before(self)))
+    plan = make_plan(program.with_results(decompose(program.graph.outputs)))
+    ((_, body),) = [loop.parts for loop in plan.controls.values()]
+    assert body.plan.rows.count == 64
+    Assembler(plan, Target.host()).assemble()
+    # In the loop after the sums, the comparison and the step; after the loop; two more of every step.
+    assert barriers == [False] * 6
+    for threads in (1, 2, 3):
+        monkeypatch.setitem(vars(config), "num_threads", threads)
+        found = compile_program(program).run([], [x])[0][0]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

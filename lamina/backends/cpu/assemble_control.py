@@ -139,8 +139,8 @@ def _emit_while(assembler: Assembler, call: ControlCall) -> None:
     b.branch_if(asked, body, out)
     b.start_block(body)
     _emit_part(assembler, call, control.parts[1], call.parts[1], step, step, None)
-    if not call.parts[1]:
-        assembler.barrier()
+    if not call.parts[1] or _keeps_rows(control.parts[1], call.parts[1]):
+        assembler.barrier()  # the condition may look at all rows
     following, latch = b.add(step, 1), b.label
     b.branch(head)
     b.lines.insert(phi, f"  {step.text} = phi i64 [ 0, %{before} ], [ {following.text}, %{latch} ]")
