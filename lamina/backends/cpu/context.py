@@ -11,9 +11,9 @@ ROUNDS = 8  # of signals at a barrier, enough for 256 threads
 COUNTER_BYTES = 64  # from one counter of claimed work to the next: each has a cache line to itself
 
 
-class Slot(IntEnum):
+class Slot:
     """Positions in the context, in units of 8 bytes. A cache line is 8 slots; two are kept apart from each
-    other.
+    other. Plain numbers, because each run writes at many of them.
     """
 
     STATES = 0  # pointer to the table of pointers to state

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+_addressof, _from_buffer = ctypes.addressof, ctypes.c_char.from_buffer
 
 
 def aligned(size: int) -> Array:
@@ -21,7 +22,7 @@ def address(array: Array) -> int:
     """Where a contiguous array begins. NumPy's own ways to say it take five times as long."""
     buffer: Any = array
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        return _addressof(_from_buffer(buffer))
     except (TypeError, ValueError):  # read-only, empty, or of a dtype without a buffer format
         where: int = array.__array_interface__["data"][0]
         return where
