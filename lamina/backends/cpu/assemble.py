@@ -15,6 +15,7 @@ from lamina.backends.base import KernelReport
 from lamina.backends.cpu import assemble_control, barrier, batches, contract, cost, lines, special, turns
 from lamina.backends.cpu.assemble_control import ControlCall, Phases, ordered
 from lamina.backends.cpu.attention_plan import ATTENTION
+from lamina.backends.cpu.calls import SERIAL_NANOSECONDS, Call, described, reason_of
 from lamina.backends.cpu.claims import Claims, piece
 from lamina.backends.cpu.context import Slot
 from lamina.backends.cpu.describe import Describer, copy_nest
@@ -30,37 +31,6 @@ from lamina.core.dtypes import itemsize
 from lamina.core.shapes import size
 from lamina.ir.graph import TensorType, Value
 from lamina.ir.trace import new_input
-
-# A kernel shorter than this runs on one thread: its neighbours keep the others busy.
-SERIAL_NANOSECONDS = 300.0
-
-
-@dataclass(eq=False)
-class Call:
-    """A kernel with the memory it works on.
-
-    by_rows: whether it follows others of its phase row by row, without a barrier between them. in_a_row:
-    whether one thread does it among others that follow each other. group: where it takes turns with others,
-    image by image, the group that it computes; share: how its tasks are cut then.
-    """
-
-    kernel: Kernel
-    report: KernelReport
-    nanoseconds: float
-    by_rows: bool = False
-    in_a_row: bool = False
-    group: Group | None = None
-    share: Share | None = None
-
-    @property
-    def serial(self) -> bool:
-        """Whether one thread does it all."""
-        return self.in_a_row or self.kernel.tasks == 1 or self.nanoseconds < SERIAL_NANOSECONDS
-
-    @property
-    def rows_apart(self) -> bool:
-        """Whether each thread does the tasks of its own rows."""
-        return self.by_rows and self.kernel.row_tasks > 0
 
 
 @dataclass
@@ -119,7 +89,7 @@ class Assembler:
             return self._product_call(work, describer, stored)
         by_rows = work in self.plan.rows.groups
         nest = describer.nest(stored, self.plan.guards, by_rows)
-        call = self.nest_call(nest, _describe(work), _reason(work), by_rows)
+        call = self.nest_call(nest, described(work), reason_of(work), by_rows)
         call = replace(call, in_a_row=work in self.plan.in_a_row)
         share = Share(1, call.kernel.row_tasks) if call.kernel.row_tasks else None
         return self._in_turns(call, work, share)
@@ -151,7 +121,7 @@ class Assembler:
         self.assembly.scratch_bytes = max(self.assembly.scratch_bytes, scratch)
         fused = [value.primitive.name for value in group.values]
         report = KernelReport(
-            kernel.name, _describe(group), fused, plan.reason, plan.flops, plan.bytes, kernel.tasks, shared
+            kernel.name, described(group), fused, plan.reason, plan.flops, plan.bytes, kernel.tasks, shared
         )
         call = self._made(kernel, report, group in self.plan.rows.groups)
         return self._in_turns(call, group, share_of(plan))
@@ -535,22 +505,6 @@ class Assembler:
 
 def _rounded(count: int) -> int:
     return -(-count // 128) * 128
-
-
-def _describe(group: Group) -> str:
-    last = next(reversed(group.values))
-    names = [value.primitive.name for value in group.values]
-    shown = ", ".join(dict.fromkeys(names))
-    return f"{shown} -> {last.type}"
-
-
-def _reason(group: Group) -> str:
-    if len(group.values) == 1:
-        return "nothing next to it works on the same points"
-    if group.inner:
-        kept = group.kept_shape or "all"
-        return f"one pass over {kept} rows: reductions and what follows them share their loads"
-    return f"pointwise work on the same {group.domain} points stays in registers"
 
 
 __all__ = ["Assembler", "Assembly", "contract"]

@@ -21,7 +21,8 @@ from lamina.ir.graph import Value
 from lamina.ir.trace import new_input
 
 if TYPE_CHECKING:
-    from lamina.backends.cpu.assemble import Assembler, Call
+    from lamina.backends.cpu.assemble import Assembler
+    from lamina.backends.cpu.calls import Call
 
 UNKNOWN_STEPS = 16  # steps that a loop of unknown length counts as in estimates
 

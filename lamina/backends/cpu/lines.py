@@ -19,7 +19,8 @@ from lamina.core.dtypes import itemsize
 from lamina.ir.graph import Value
 
 if TYPE_CHECKING:
-    from lamina.backends.cpu.assemble import Assembler, Call
+    from lamina.backends.cpu.assemble import Assembler
+    from lamina.backends.cpu.calls import Call
 
 LINE = 64
 

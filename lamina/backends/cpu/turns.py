@@ -35,8 +35,9 @@ from lamina.core import dtypes
 from lamina.ir.graph import Value
 
 if TYPE_CHECKING:
-    from lamina.backends.cpu.assemble import Assembler, Call
+    from lamina.backends.cpu.assemble import Assembler
     from lamina.backends.cpu.assemble_control import ControlCall
+    from lamina.backends.cpu.calls import Call
 
 Readers = dict[Value, list[Work]]
 
