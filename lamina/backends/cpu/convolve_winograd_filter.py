@@ -48,7 +48,6 @@ FAR_CYCLES = 50.0
 READ_CYCLES = 4.0
 COPY_CYCLES = 3.0
 FINISH_CYCLES = 90.0
-ADVANTAGE = 1.1  # over tiles of the direct product, from which on the detour is worth it
 
 
 @dataclass(frozen=True)
@@ -283,7 +282,7 @@ def plan_winograd_filter(direct: FilterPlan) -> WinogradFilterPlan | None:
         ),
         key=lambda plan: (plan.cycles * max(1.0, wanted / plan.tasks), plan.tasks),
     )
-    return best if ADVANTAGE * best.cycles < direct_cycles(direct) else None
+    return best if best.cycles < direct_cycles(direct) else None
 
 
 def _blocks(channels: int, lanes: int) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from lamina.backends.cpu.contract_plan import Panels, Piece
 from lamina.backends.cpu.contract_sums import (
@@ -26,6 +27,9 @@ from lamina.backends.cpu.winograd import (
     output_gradient_line,
     transform_tap_products,
 )
+from lamina.core import dtypes
+
+LINE_BYTES = 64  # of the caches
 
 # Lines of a tile, and their factors, that make row `number` of B^T d: one line, and another times a factor.
 INPUT_ROWS = ((0, 2, -1.0), (1, 2, 1.0), (2, 1, -1.0), (3, 1, -1.0))
@@ -95,6 +99,7 @@ class WinogradFilterKernel:
         """Add the tiles of some images, or of some lines of one, to all sums of a task."""
         builder, plan = self.builder, self.plan
         part = self._read(image, line, row, column)
+        ahead = self._ahead(image, line)
         with counted(builder, index(0), index(INPUTS)) as number:
             self._transform_x(part, number)
             self._transform_y(part, number)
@@ -102,6 +107,8 @@ class WinogradFilterKernel:
             with counted(builder, index(0), index(INPUTS)) as place:
                 x, y = (builder.multiply(place, elements) for elements in plan.place_elements)
                 where = builder.add(builder.multiply(number, INPUTS), place)
+                for start, lines in ahead:
+                    self._fetch(start, lines, where)
                 self._product(
                     self._at(self.tiles_x, x),
                     self._at(self.tiles_y, y),
@@ -142,6 +149,39 @@ class WinogradFilterKernel:
         offset = builder.add(offset, builder.multiply(down, spec.y_strides[1]))
         sent = builder.pointer(builder.arguments[3], offset, "i8") if spec.spread else None
         return Pass(x, self._at(self.y, offset), count, sent)
+
+    def _ahead(self, image: Register, line: Register) -> list[tuple[Register, int]]:
+        """Where the next pass starts to read x and y, and how many cache lines are a sixteenth of that.
+
+        Only where a task reads all channels, which lie together; others come to them sooner or later.
+        """
+        builder, plan, spec = self.builder, self.plan, self.spec
+        high = 1 if spec.spread else OUTPUTS  # lines of gradients that a line of tiles reads
+        found = []
+        for base, strides, blocks, tall, more in (
+            (self.x, spec.x_strides, plan.row_blocks, OUTPUTS, INPUTS - OUTPUTS - spec.low[0]),
+            (self.y, spec.y_strides, plan.column_blocks, high, 0),
+        ):
+            if blocks > 1:
+                continue
+            start = builder.multiply(image, strides[0])
+            if plan.lines == plan.grid[0]:
+                size = plan.images * strides[0]
+                start = builder.add(start, size)
+            else:
+                size = tall * plan.lines * strides[1]
+                start = builder.add(start, builder.multiply(line, tall * strides[1]))
+                start = builder.add(start, size + more * strides[1])
+            lines = ceil(size * dtypes.itemsize(plan.sum_dtype) / (LINE_BYTES * PLACES))
+            found.append((self._at(base, start), lines))
+        return found
+
+    def _fetch(self, start: Register, lines: int, part: Register) -> None:
+        """Ask for the cache lines of one of the sixteen parts of what starts there."""
+        builder, step = self.builder, LINE_BYTES // dtypes.itemsize(self.plan.sum_dtype)
+        here = self._at(start, builder.multiply(part, lines * step))
+        with counted(builder, index(0), index(lines)) as number:
+            builder.prefetch(self._at(here, builder.multiply(number, step)), near=True)
 
     # -- transforms ----------------------------------------------------------------------------
 
