@@ -11,8 +11,12 @@ import pytest
 from convolve_cases import Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine_code import LEVELS as CODE_LEVELS
+from machine_code import assert_stays_in_registers, innermost_loops, multiply_adds, sum_loops
 
-from lamina.backends.cpu.convolve import plan_outputs, plan_winograd
+from lamina.backends.cpu import jit
+from lamina.backends.cpu.convolve import emit_convolve, plan_outputs, plan_winograd
+from lamina.backends.cpu.emit import Module
 from lamina.backends.cpu.target import Target
 
 Array = np.ndarray[Any, Any]
@@ -129,3 +133,18 @@ def test_nan_reaches_the_pixels_that_see_it() -> None:
     expected = np.zeros((2, 10, 10), bool)
     expected[0, 3:6, 4:7] = True
     np.testing.assert_array_equal(np.isnan(found).any(axis=-1), expected)
+
+
+@pytest.mark.parametrize("level", CODE_LEVELS)
+@pytest.mark.parametrize("case", [same(64, 32, 32, 16, 16), same(64, 8, 8, 64, 64)], ids=str)
+def test_inner_loops_neither_spill_nor_call(case: Case, level: str) -> None:
+    plan = plan_winograd(case.spec, Target.named(level))
+    module = Module(plan.target.function_attributes)
+    emit_convolve(module, plan, "convolve")
+    assembly = jit.assembly(module.text(), plan.target)
+    sums = sum_loops(assembly, level)
+    kinds = {rows.rows * len(panels.pieces) for rows in plan.rows for panels in plan.panels}
+    assert {multiply_adds(loop, level) for loop in sums} == kinds
+    # Both transforms stay in registers, too, where there are 32 of them.
+    for loop in sums if level == "avx2" else innermost_loops(assembly):
+        assert_stays_in_registers(loop)
