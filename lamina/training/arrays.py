@@ -144,6 +144,7 @@ def _to_array(leaf: Any, name: str) -> tuple[np.ndarray[Any, Any], tuple[str, ..
         raise DataError(
             f"{name} is of type {type(leaf).__name__}, which is no array.",
             expected="a NumPy array, a list, a table, or a dict or list of them",
+            fix=f"read it first: {name}.collect()." if hasattr(leaf, "collect") else None,
         )
     try:
         return _refuse_other_than_numbers(np.asarray(leaf), name), None
@@ -199,16 +200,23 @@ def _refuse_other_than_numbers(array: np.ndarray[Any, Any], name: str) -> np.nda
     example = repr(array.reshape(-1)[:1].tolist()[0]) if array.size else "nothing"
     example = example if len(example) < 60 else example[:56] + "..."
     what = _KINDS.get(array.dtype.kind, "Python objects")
-    labels = name.startswith("y") and isinstance(array.flat[0] if array.size else None, str)
+    fix = "turn it into numbers; if they are numbers in disguise: .astype('float32')."
+    # Tables hand over columns of words, and columns with gaps, as Python objects.
+    gaps = array.dtype == object and any(value is None for value in array.flat)
+    first = next((value for value in array.flat if value is not None), None)
+    if gaps:
+        what, fix = "gaps (None)", "fill the gaps, or leave out the rows that have them."
+    elif isinstance(first, str):
+        what = "strings"
+        fix = "number the classes: classes, y = np.unique(y, return_inverse=True)."
+        fix = fix if name.startswith("y") else _WORDS
+    elif isinstance(first, bytes):
+        what, fix = "bytes", _WORDS
     raise DataError(
         f"{name} holds {what}, not numbers.",
         expected="an array of floats, integers or booleans",
         got=f"dtype {array.dtype}; the first value is {example}",
-        fix="number the classes: classes, y = np.unique(y, return_inverse=True)."
-        if labels
-        else _WORDS
-        if isinstance(array.flat[0] if array.size else None, (str, bytes))
-        else "turn it into numbers; if they are numbers in disguise: .astype('float32').",
+        fix=fix,
     )
 
 

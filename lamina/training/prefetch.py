@@ -28,6 +28,7 @@ _SECONDS_TO_LEAVE = 1e-3
 # A thread that comes back from native code gets the interpreter after this time at the latest. Python's own
 # 5 ms would be longer than many calls into native code.
 _SECONDS_BETWEEN_SWITCHES = 1e-4
+_END, _NOTHING = object(), object()  # a source may yield anything, also None
 
 
 class Prefetcher:
@@ -136,12 +137,13 @@ class Prefetcher:
         try:
             while made < count and not over:
                 copied, other, failure = self._copy_alike(source, count - made, start + _SECONDS_AT_ONCE)
-                over = other is self
-                self._accept(copied, later=other is not None and not over)
+                over = other is _END
+                different = other is not _NOTHING and not over
+                self._accept(copied, later=different)
                 if failure is not None:
                     raise failure
                 made += copied
-                if other is not None and not over:
+                if different:
                     self._put(other)
                     made += 1
                 if time.perf_counter() - start >= _SECONDS_AT_ONCE:
@@ -163,26 +165,26 @@ class Prefetcher:
     ) -> tuple[int, Any, Exception | None]:
         """Copy up to so many batches that look alike to their places in the ring.
 
-        Returns how many; what came instead of one: a batch that is different, or `self` for the end, or None;
-        and what the source raised.
+        Returns how many; what came instead of one: a batch that is different, or _END, or _NOTHING; and what
+        the source raised.
         """
         alike, ring = self._alike, self._rings[-1] if self._rings else None
         if alike is None or ring is None or ring.batch_type.key != self._main_key:
-            return 0, next(source, self), None
+            return 0, next(source, _END), None
         places, first = ring.places(alike), ring.made % ring.room
         for copied in range(min(count, ring.room - first, ring.at_once)):
             try:
-                one = next(source, self)
+                one = next(source, _END)
             except Exception as error:
-                return copied, None, error
-            arrays = None if one is self else alike.arrays(one)
+                return copied, _NOTHING, error
+            arrays = None if one is _END else alike.arrays(one)
             if arrays is None:
                 return copied, one, None
             for target, array in zip(places[first + copied], arrays):
                 target[...] = array
             if time.perf_counter() > until:
                 break
-        return copied + 1, None, None
+        return copied + 1, _NOTHING, None
 
     def _accept(self, count: int, later: bool) -> None:
         """Look at so many batches that were copied. later: whether another one came after them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Files:
         return Files(self.paths[rows], labels, self.class_names, shuffle, self.seed)
 
 
-class FileBatches(PyDataset):
+class FileBatches(PyDataset, ABC):
     """Batches (contents, labels) from files, or of contents alone; made when they are asked for.
 
     A subclass writes `read`, and `collate` where the contents of several files are not simply stacked.
@@ -68,9 +69,9 @@ class FileBatches(PyDataset):
         if self._rng is not None:
             self._order = self._rng.permutation(len(self.file_paths))
 
+    @abstractmethod
     def read(self, path: str) -> Any:
         """What is in one file; DataError, naming it, if it is damaged."""
-        raise NotImplementedError
 
     def collate(self, contents: list[Any]) -> Array:
         """The contents of some files as one array."""

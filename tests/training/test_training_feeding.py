@@ -114,6 +114,23 @@ def test_values_are_refused_in_the_batch_that_has_them(name):
     assert int(model.optimizer.iterations) == 3
 
 
+def test_batches_that_are_looked_at_together_keep_their_numbers():
+    """Five passes of six batches in one go, the last of which has a wrong label in its batch 4."""
+    passes = []
+
+    class Source:
+        def __iter__(self):
+            passes.append(1)
+            y = Y if len(passes) < 5 else np.where(np.arange(48) == 35, 9, Y)
+            return iter(cut(X, y))
+
+    model = classifier()
+    with pytest.raises(DataError, match="9 in row 3 of y") as caught:
+        model.fit(Source(), steps_per_epoch=30, verbose=0)
+    assert any("batch 4, counted" in note for note in caught.value.__notes__)
+    assert int(model.optimizer.iterations) == 28
+
+
 def test_large_but_finite_numbers_are_welcome():
     x = changed(X, 3e25)  # whose square is infinite
     model = classifier()

@@ -231,6 +231,24 @@ row("text in x", "strings", "astype")(lambda: model().fit(X.astype(str), LABELS,
 row("sentences for a numeric model", "TextVectorization", "StringLookup")(
     lambda: model().fit(np.array(["good film", "bad film"] * 32), LABELS, verbose=0)
 )
+row("a column of words", "holds strings", "StringLookup")(
+    lambda: model().fit(np.array(["good", "bad"] * 32, object), LABELS, verbose=0)
+)
+row("a column with gaps", "gaps (None)", "fill the gaps")(
+    lambda: model().fit(X, np.array([None] + [True] * 63, object), verbose=0)
+)
+
+
+class LazyTable:
+    """A query of polars that nobody has run yet."""
+
+    def collect(self):
+        return X
+
+
+row("a query that was not run", "LazyTable", "x.collect()")(
+    lambda: model().fit(LazyTable(), LABELS, verbose=0)
+)
 row("Python objects in x", "Python objects")(lambda: model().fit(X.astype(object), LABELS, verbose=0))
 row("dates in x", "dates")(lambda: model().fit(np.zeros((64, 4), "datetime64[s]"), LABELS, verbose=0))
 row("complex numbers in x", "complex")(lambda: model().fit(X.astype("complex64"), LABELS, verbose=0))
