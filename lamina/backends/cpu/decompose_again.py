@@ -16,12 +16,13 @@ from math import prod
 
 from lamina.backends.cpu.again import again
 from lamina.backends.cpu.convolve_nodes import conv_filter_parts
+from lamina.backends.cpu.convolve_winograd import conv_winograd
 from lamina.core.dtypes import itemsize
 from lamina.ir import primitives as p
 from lamina.ir.graph import Node, Value, make, rebuild, topological, users
 from lamina.ir.primitives import REDUCES
 
-LARGE = 1 << 20  # bytes of what is made again, at least
+LARGE = 1 << 23  # bytes of what is made again: a cache shared by all processors keeps less than that anyway
 LONGEST = 8  # operations for each of its elements, at most
 MOST_WEIGHTS = 1 << 18  # bytes of a kernel with which convolutions can take turns
 FEWEST_PARTS = 8  # of the gradient of a kernel, with which that can
@@ -60,7 +61,7 @@ def _may_be(value: Value, readers: Mapping[Value, Sequence[Node]]) -> bool:
             return False
         if node.primitive is conv_filter_parts:
             gradients += node.attributes["parts"] >= FEWEST_PARTS
-        elif node.primitive in (p.conv, p.dot):
+        elif node.primitive in (p.conv, p.dot, conv_winograd):
             weights = node.inputs[1]
             if prod(weights.shape) * itemsize(weights.dtype) > MOST_WEIGHTS:
                 return False
