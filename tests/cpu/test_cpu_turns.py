@@ -6,7 +6,7 @@ from test_cpu_state import compiled, state
 
 from lamina import Variable, ops
 from lamina.backends.base import Program
-from lamina.backends.cpu import convolve_boxes, decompose_again, executable, rows, turns
+from lamina.backends.cpu import convolve_boxes, convolve_winograd, decompose_again, executable, rows, turns
 from lamina.backends.cpu.assemble import Assembler
 from lamina.backends.cpu.convolve import ConvolveSpec, DepthwiseOutputPlan, plan_filter, plan_outputs
 from lamina.backends.cpu.convolve_filter import plan_direct_filter
@@ -174,6 +174,16 @@ def test_gradients_make_activations_again_just_before_they_read_them(activations
         assert any(reader in phase for reader in readers)
         (value,) = [value for value in group.values if value in plan.targets]
         assert any(value in current.passing for current in found)
+
+
+def test_convolutions_by_winograds_transforms_leave_it_to_gradients_as_well(
+    activations_made_again, monkeypatch
+):
+    def made_again(gain):
+        monkeypatch.setattr(convolve_winograd, "GAIN", gain)
+        return sum(group.made_again for group in rounds_in(step_of()[0])[0].fusion.groups)
+
+    assert made_again(gain=0.0) == made_again(gain=1e9) >= 3
 
 
 def test_what_is_made_again_has_the_same_bits(activations_made_again, monkeypatch):
