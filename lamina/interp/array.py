@@ -50,6 +50,14 @@ class Array(np.ndarray):
         item = super().__getitem__(key)
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(Array)
 
+    # NumPy would print the elements as Arrays of their own, and those of short floats with the digits of long ones.
+
+    def __repr__(self) -> str:
+        return f"Array{repr(self.numpy()).removeprefix('array')}"
+
+    def __str__(self) -> str:
+        return str(self.numpy())
+
     def __float__(self) -> float:
         return float(self.item())
 

@@ -33,8 +33,8 @@ class BatchNormalization(Layer):
     Raises ArgumentError for numbers that make no sense, ShapeError for an axis that the input does not have.
 
     >>> BatchNormalization()(np.array([[0.0], [2.0]]), training=True)
-    Array([[-0.9995],
-           [ 0.9995]], dtype=float32)
+    Array([[-0.9995004],
+           [ 0.9995004]], dtype=float32)
 
     Sources: S. Ioffe, C. Szegedy, "Batch Normalization" (2015); S. Ioffe, "Batch Renormalization" (2017).
     """

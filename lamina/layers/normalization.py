@@ -95,7 +95,7 @@ class LayerNormalization(_Affine):
     Raises ArgumentError for an axis that is no whole number, ShapeError for one that the input does not have.
 
     >>> LayerNormalization()(np.array([[0.0, 2.0]]))
-    Array([[-0.9995,  0.9995]], dtype=float32)
+    Array([[-0.9995004,  0.9995004]], dtype=float32)
 
     Source: J. Ba, J. Kiros, G. Hinton, "Layer Normalization" (2016).
     """

@@ -165,7 +165,8 @@ class ActivityRegularization(Elementwise):
     Raises ArgumentError for negative factors.
 
     >>> layer = ActivityRegularization(l2=0.1)
-    >>> layer(np.ones((2, 3))); layer.losses
+    >>> outputs = layer(np.ones((2, 3)))
+    >>> layer.losses
     [Array(0.3, dtype=float32)]
     """
 

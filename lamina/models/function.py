@@ -22,7 +22,7 @@ class Function(Operation):
 
     >>> x = lamina.Input((3,))
     >>> Function(x, ops.sum(x, axis=-1))(np.ones((2, 3)))
-    Array([3., 3.], dtype=float32)
+    Array([3., 3.])
     """
 
     _graph: LayerGraph

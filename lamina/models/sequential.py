@@ -27,7 +27,7 @@ class Sequential(Model):
     With an Input as first entry the model is built as layers are added; without one, at the first call or by
     `build(input_shape)`. Raises ArgumentError for entries that are no layers, or share a name.
 
-    >>> model = Sequential([Input((784,)), Dense(64, activation="relu"), Dense(10)])
+    >>> model = Sequential([layers.Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10)])
     >>> model(np.zeros((2, 784))).shape
     (2, 10)
     """

@@ -100,7 +100,7 @@ def scan(
     Keras' sake; compiled code decides for itself. Derivatives flow through to any order.
 
     >>> scan(lambda total, x: (total + x, total + x), 0.0, np.array([1.0, 2.0, 3.0], "float32"))
-    (Array(6.), Array([1., 3., 6.]))
+    (Array(6., dtype=float32), Array([1., 3., 6.], dtype=float32))
     """
     if not callable(f):
         raise ArgumentError(f"scan needs a function of (carry, x), got {f!r}.")
@@ -191,7 +191,7 @@ def map(f: Function, xs: Any) -> Any:
     """`f` of each slice of `xs` along its first axis, stacked.
 
     >>> map(lambda x: x * x, np.array([1.0, 2.0], "float32"))
-    Array([1., 4.])
+    Array([1., 4.], dtype=float32)
     """
     return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
 
@@ -214,7 +214,7 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
     `fori_loop` or `scan` where they are wanted.
 
     >>> while_loop(lambda n: n < 10, lambda n: n * 2, (np.int32(3),))
-    (Array(12),)
+    (Array(12, dtype=int32),)
     """
     single = not isinstance(loop_vars, (tuple, list))
     start = (loop_vars,) if single else tuple(loop_vars)
@@ -287,7 +287,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
     With limits that are plain numbers the loop is a scan, and derivatives flow through it.
 
     >>> fori_loop(0, 4, lambda i, total: total + i, np.int32(0))
-    Array(6)
+    Array(6, dtype=int32)
     """
     try:
         first, last = operator.index(lower), operator.index(upper)
@@ -312,7 +312,7 @@ def cond(pred: Any, true_fn: Function, false_fn: Function) -> Any:
     Both must return the same structure of tensors, with the same shapes and dtypes. Derivatives flow through.
 
     >>> cond(np.array(True), lambda: 1.0, lambda: 2.0)
-    Array(1.)
+    Array(1., dtype=float32)
     """
     truth = _boolean(pred, "The condition of cond")
     if _python_decides() or not isinstance(truth, Tensor):
@@ -325,7 +325,7 @@ def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
     """`branches[index](*operands)`, with the index clamped to the branches there are.
 
     >>> switch(np.int32(1), [lambda x: x + 1, lambda x: x * 10], 4)
-    Array(40)
+    Array(40, dtype=int32)
     """
     if not branches:
         raise ArgumentError("switch needs at least one branch.")

@@ -35,7 +35,7 @@ def jvp(fun: Function, primals: Any, tangents: Any, has_aux: bool = False) -> An
     shapes and float dtypes. The result can be differentiated again. While loops have no derivatives here.
 
     >>> jvp(lambda x: x * x, (np.float32(3),), (np.float32(1),))
-    (Array(9.), Array(6.))
+    (Array(9., dtype=float32), Array(6., dtype=float32))
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise ArgumentError(

@@ -35,7 +35,7 @@ def vectorize(
     `pyfunc` is traced once. ShapeError for arguments that do not fit the signature.
 
     >>> vectorize(lambda a, b: a + b)([1, 2, 3], 2)
-    Array([3, 4, 5])
+    Array([3, 4, 5], dtype=int32)
     """
     if not callable(pyfunc):
         raise ArgumentError(f"vectorize needs a function, got {pyfunc!r:.60}.")
