@@ -50,7 +50,7 @@ class Array(np.ndarray):
         item = super().__getitem__(key)
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(Array)
 
-    # NumPy would print the elements as Arrays of their own, and those of short floats with the digits of long ones.
+    # NumPy would print the elements as Arrays of their own, and short floats with the digits of long ones.
 
     def __repr__(self) -> str:
         return f"Array{repr(self.numpy()).removeprefix('array')}"
