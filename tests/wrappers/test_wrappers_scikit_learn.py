@@ -94,8 +94,9 @@ def test_cross_validation_with_a_model(rng):
     y = x @ [1.0, -1.0, 0.5]
     model = network(x, y[:, None], rate=0.05)
     before = model.get_weights()
-    scores = cross_val_score(SKLearnRegressor(model, fit_kwargs={"verbose": 0, "epochs": 60}), x, y, cv=2)
-    assert scores.min() > 0.8
+    estimator = SKLearnRegressor(model, fit_kwargs={"verbose": 0, "epochs": 60})
+    assert cross_val_score(estimator, x, y, cv=2).min() > 0.8
+    estimator.fit(x, y)
     for one, other in zip(before, model.get_weights()):
         np.testing.assert_array_equal(one, other)
 
