@@ -117,7 +117,11 @@ def _to_leaf(leaf: Any, name: str, finite: bool) -> Leaf:
         return Leaf(name, lazy.wrapped(leaf, name))  # type: ignore[arg-type]
     array, columns = _to_array(leaf, name)
     if array.ndim == 0:
-        raise DataError(f"{name} is a single number.", expected="an array with one row per sample")
+        raise DataError(
+            f"{name} is a single number.",
+            expected="an array with one row per sample",
+            fix="put it into a list; a source of data yields whole batches, e.g. dataset.batch(32).",
+        )
     return _standard(Leaf(name, array, columns), finite)
 
 

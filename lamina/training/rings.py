@@ -9,7 +9,7 @@ from lamina.training.data import Arrays, BatchType, DataSet, Work
 
 RING_BYTES = 8 << 20  # some milliseconds of copying; much more would only use up caches and memory
 _RING_BATCHES = 512
-_BYTES_AT_ONCE = 512 << 10  # so that what was copied is still near when it is looked at
+_BYTES_AT_ONCE = 2 << 20  # so that what was copied is not far away when it is looked at
 
 
 class Ring:
