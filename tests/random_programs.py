@@ -703,17 +703,23 @@ def _noisy(graph: Graph, arrays: Sequence[Any], ulps: float, random: np.random.G
             and not node.primitive.has(CONTROLS)
             and dtypes.is_float(node.types[0].dtype)
         ):
-            results[0] = _nudged(node, operands, results[0], ulps, random)
+            results = [
+                _nudged(node, operands, number, result, ulps, random) for number, result in enumerate(results)
+            ]
         known.update(zip(node.outputs, results))
     return [known[value] for value in graph.outputs]
 
 
-def _nudged(node: Node, operands: list[Any], result: Any, ulps: float, random: np.random.Generator) -> Any:
-    """The result with its rounding errors drawn anew."""
+def _nudged(
+    node: Node, operands: list[Any], number: int, result: Any, ulps: float, random: np.random.Generator
+) -> Any:
+    """Result `number` of the node with its rounding errors drawn anew."""
+    if not dtypes.is_float(node.types[number].dtype):
+        return result
     scale = result
     if node.primitive in _SUMS:
         whole = [np.abs(each) if dtypes.is_float(dtypes.of_numpy(each.dtype)) else each for each in operands]
-        scale = np.asarray(evaluate(node.primitive, whole, node.attributes)[0])
+        scale = np.asarray(evaluate(node.primitive, whole, node.attributes)[number])
     with np.errstate(all="ignore"):
         step = np.where(np.isfinite(result), _ulp(scale, ulps) * random.uniform(-1, 1, result.shape), 0)
         return (np.asarray(result, np.float64) + np.nan_to_num(step)).astype(result.dtype)
