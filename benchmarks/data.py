@@ -81,6 +81,15 @@ def measure(title: str, model: Any, x: Any, y: Any, mapped: Any, rounds: int) ->
         for start in range(0, ROWS, BATCH):
             mapped[start : start + BATCH].astype("float32")
 
+    room = np.empty_like(x[:BATCH]), np.empty_like(y[:BATCH])
+
+    def copying() -> None:
+        """The least that can be done with batches whose arrays a source may fill anew for the next one."""
+        batches = generator()
+        for _ in range(STEPS):
+            for target, array in zip(room, next(batches)):
+                target[...] = array
+
     # Each with what it costs by itself.
     forms: dict[str, tuple[Callable[[], None], Callable[..., Any]]] = {
         "arrays": (lambda: None, lambda **more: model.fit(x, y, batch_size=BATCH, **options, **more)),
@@ -110,7 +119,11 @@ def measure(title: str, model: Any, x: Any, y: Any, mapped: Any, rounds: int) ->
                 times[name].append(trained / epochs)
     each = 1e6 * statistics.median(times["arrays"]) / STEPS
     print(f"\n{title}: {each:.1f} us a step from arrays")
-    found: dict[str, Any] = {"microseconds_from_arrays": each}
+    copied = 1e6 * min(seconds(copying) for _ in range(10)) / STEPS
+    print(
+        f"  a generator whose batches are only copied: {copied:.1f} us, {100 * copied / each:.1f} % of a step"
+    )
+    found: dict[str, Any] = {"microseconds_from_arrays": each, "microseconds_copying": copied}
     for name in list(forms)[1:]:
         ratios = [ours / peer for ours, peer in zip(times[name], times["arrays"])]
         own = 1e6 * statistics.median(alone[name]) / STEPS
