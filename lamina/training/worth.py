@@ -12,7 +12,7 @@ import time
 
 # The part of a step that making its batch may take, and seconds that are never too much.
 SHARE = 0.12
-CHEAP = 1e-5
+CHEAP = 1.5e-5
 # The same where the step keeps more than one core busy.
 SHARE_OF_BUSY = 0.3
 _BUSY = 1.5  # cores
