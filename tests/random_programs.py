@@ -721,7 +721,8 @@ def _nudged(
         whole = [np.abs(each) if dtypes.is_float(dtypes.of_numpy(each.dtype)) else each for each in operands]
         scale = np.asarray(evaluate(node.primitive, whole, node.attributes)[number])
     elif node.primitive in (p.attention, p.attention_grad):
-        scale = np.full_like(result, np.max(np.abs(result), initial=0.0))
+        largest = np.max(np.nan_to_num(np.abs(np.asarray(result, np.float64))), initial=0.0)
+        scale = np.full(result.shape, largest, result.dtype)
     with np.errstate(all="ignore"):
         step = np.where(np.isfinite(result), _ulp(scale, ulps) * random.uniform(-1, 1, result.shape), 0)
         return (np.asarray(result, np.float64) + np.nan_to_num(step)).astype(result.dtype)

@@ -26,16 +26,13 @@ class _ForkSafe:
 
 
 class MakingLock(_ForkSafe):
-    """A reentrant lock, used as a context manager."""
+    """A reentrant lock, for use as `with making.lock`.
+
+    That is Python's own: a Ctrl-C at the door of an `__exit__` written here would leave it locked for ever.
+    """
 
     def _make(self) -> None:
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.lock = threading.RLock()
 
 
 class StateLock(_ForkSafe):

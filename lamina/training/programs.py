@@ -66,7 +66,7 @@ class Programs:
         """What `make` gives, made when `key` is first asked for; whoever changes the model forgets it too."""
         found = self._others.get(key)
         if found is None:
-            with self._making, deferred_interrupts():
+            with self._making.lock, deferred_interrupts():
                 found = self._others.get(key) or make()
                 self._others[key] = found
         return found
@@ -84,7 +84,7 @@ class Programs:
         )
         program = self._programs.get(key)
         if program is None:
-            with self._making:
+            with self._making.lock:
                 program = self._programs.get(key) or self._make(kind, batch_type)
                 if len(self._programs) >= _KEPT:
                     self._programs.pop(next(iter(self._programs)), None)
@@ -108,7 +108,7 @@ class Programs:
         """The step as a graph."""
         model = self.model
         flags = trainable_as_compiled(model) if kind == "train" else nullcontext()
-        with self._making, deferred_interrupts(), flags:
+        with self._making.lock, deferred_interrupts(), flags:
             return trace_program(
                 step_function(model, kind, batch_type), batch_type.types, f"{model.name}_{kind}"
             )
