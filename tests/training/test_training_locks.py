@@ -98,7 +98,7 @@ def test_a_thread_that_lost_its_place_as_a_reader_is_forgotten():
 @pytest.mark.parametrize("kind", [StateLock, MakingLock])
 def test_copies_of_locks_are_free(kind):
     lock = kind()
-    with lock if kind is MakingLock else lock.writing():
+    with lock.lock if kind is MakingLock else lock.writing():
         for duplicate in (copy.deepcopy(lock), pickle.loads(pickle.dumps(lock))):
             done = []
             in_threads(lambda duplicate=duplicate, done=done: done.append(_use(duplicate)))
@@ -106,7 +106,7 @@ def test_copies_of_locks_are_free(kind):
 
 
 def _use(lock):
-    with lock if isinstance(lock, MakingLock) else lock.writing():
+    with lock.lock if isinstance(lock, MakingLock) else lock.writing():
         return True
 
 
