@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 FLAG_BYTES = 64  # of a signal at a barrier: each has a cache line to itself
-ROUNDS = 8  # of signals at a barrier, enough for 256 threads
+ROUNDS = 16  # of signals at a barrier, enough for 65,536 threads
 COUNTER_BYTES = 64  # from one counter of claimed work to the next: each has a cache line to itself
 
 
